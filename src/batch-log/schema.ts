@@ -1,0 +1,33 @@
+import { sql } from 'drizzle-orm';
+import { bigint, primaryKey, text, timestamp } from 'drizzle-orm/pg-core';
+import { int8multirange } from '../postgres/column-types.ts';
+import { postcommitSchema } from '../postgres/schema-name.ts';
+
+/** The write-ahead log of what goes to the stream. A row is immutable; see `docs/architecture.md`. */
+export const batches = postcommitSchema.table(
+  'batches',
+  {
+    /** The lane: one stream. */
+    stream: text().notNull(),
+    /** Creation time of the stream, as the server wrote it. */
+    incarnation: text().notNull(),
+    /** Rises by one per stream; two leaders planning the same number collide here. */
+    batch: bigint({ mode: 'number' }).notNull(),
+    epoch: bigint({ mode: 'number' }).notNull(),
+    ordering: text().$type<'stream' | 'key' | 'none'>().notNull(),
+    kind: text().$type<'new' | 'retry' | 'again' | 'marker' | 'found' | 'replay'>().notNull(),
+    firstSequence: bigint('first_sequence', { mode: 'number' }).notNull(),
+    lastSequence: bigint('last_sequence', { mode: 'number' }).notNull(),
+    /** Highest sequence known to hold our message when this row was planned. */
+    settledTo: bigint('settled_to', { mode: 'number' }),
+    positions: int8multirange().notNull(),
+    /** Read, but left out: dead or held. */
+    parked: int8multirange().notNull().default(sql`'{}'::int8multirange`),
+    /** Highest position looked at. */
+    readTo: bigint('read_to', { mode: 'number' }).notNull(),
+    /** Lowest open gap, else `read_to + 1`. */
+    openFrom: bigint('open_from', { mode: 'number' }).notNull(),
+    plannedAt: timestamp('planned_at', { withTimezone: true }).notNull().default(sql`clock_timestamp()`),
+  },
+  (table) => [primaryKey({ columns: [table.stream, table.batch] })],
+);

@@ -1,0 +1,31 @@
+import { sql } from 'drizzle-orm';
+import { bigint, index, integer, jsonb, text, timestamp } from 'drizzle-orm/pg-core';
+import { bytea } from '../postgres/column-types.ts';
+import { postcommitSchema } from '../postgres/schema-name.ts';
+
+/**
+ * Events set aside: by the relay (`consumer` null, the outbox row keeps the content, `position` names it)
+ * or by a consumer (the whole message is kept here).
+ */
+export const deadLetters = postcommitSchema.table(
+  'dead_letters',
+  {
+    id: bigint({ mode: 'number' }).generatedAlwaysAsIdentity().primaryKey(),
+    consumer: text(),
+    stream: text().notNull(),
+    position: bigint({ mode: 'number' }),
+    sequence: bigint({ mode: 'number' }),
+    eventId: text('event_id').notNull(),
+    subject: text().notNull(),
+    key: text(),
+    type: text(),
+    headers: jsonb().$type<Record<string, string>>().notNull().default({}),
+    payload: bytea(),
+    state: text().$type<'parked' | 'held' | 'retrying' | 'resolved' | 'discarded'>().notNull().default('parked'),
+    reason: text().notNull(),
+    attempts: integer().notNull().default(1),
+    firstFailedAt: timestamp('first_failed_at', { withTimezone: true }).notNull().default(sql`clock_timestamp()`),
+    lastFailedAt: timestamp('last_failed_at', { withTimezone: true }).notNull().default(sql`clock_timestamp()`),
+  },
+  (table) => [index('dead_letters_state').on(table.state, table.id)],
+);
