@@ -1,0 +1,146 @@
+import { writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { freePort } from './free-port.ts';
+import { createGuardian } from './guardian.ts';
+import { ensureNatsServer } from './install-nats-server.ts';
+import {
+  createService,
+  type DataFolder,
+  onFreePort,
+  prepareDataFolder,
+  refuseOnWindows,
+  removeIfTemporary,
+  type Service,
+} from './service.ts';
+
+export interface EmbeddedNats {
+  readonly url: string;
+  readonly port: number;
+  /** HTTP monitoring, without a trailing slash. */
+  readonly monitorUrl: string;
+  readonly version: string;
+  /** Of the server as last started. */
+  readonly pid: number;
+  /** Sends a signal and returns: SIGKILL to crash it, SIGSTOP and SIGCONT to freeze and thaw it. */
+  kill(signal: NodeJS.Signals): void;
+  stop(): Promise<void>;
+  /** Does nothing if it runs; after a `kill` waits for its end first. Same ports and data. */
+  start(): Promise<void>;
+  restart(): Promise<void>;
+  /** Stops it and removes temporary data. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface NatsOptions {
+  /** Kept when given; otherwise a temporary folder. */
+  readonly dataDir?: string | undefined;
+  /** Default: a free one. */
+  readonly port?: number | undefined;
+  readonly monitorPort?: number | undefined;
+  /** More lines for the configuration file. */
+  readonly config?: string | undefined;
+  /** Path of the nats-server. Default: see `ensureNatsServer`. */
+  readonly binary?: string | undefined;
+}
+
+/** Starts a private nats-server with JetStream and resolves once it serves clients and its streams. */
+export async function startNats(options: NatsOptions = {}): Promise<EmbeddedNats> {
+  refuseOnWindows();
+  const { path: command } = await ensureNatsServer({ binary: options.binary });
+  const folder = await prepareDataFolder('nats', options.dataDir);
+  try {
+    return await onFreePort(options.port, (port) => boot(port, { folder, command, options }));
+  } catch (cause) {
+    await removeIfTemporary(folder);
+    throw cause;
+  }
+}
+
+async function boot(
+  port: number,
+  { folder, command, options }: { folder: DataFolder; command: string; options: NatsOptions },
+): Promise<EmbeddedNats> {
+  const monitorPort = options.monitorPort ?? (await freePort());
+  const configFile = join(folder.path, 'nats-server.conf');
+  await writeFile(configFile, configuration(folder.path, { port, monitorPort, extra: options.config }));
+  const monitorUrl = `http://127.0.0.1:${monitorPort}`;
+  const guardian = createGuardian(
+    folder.temporary ? { signal: 'TERM', temporaryFolder: folder.path } : { signal: 'TERM' },
+  );
+  const launch = {
+    name: 'nats-server',
+    command,
+    args: ['--config', configFile],
+    logFile: join(folder.path, 'nats-server.log'),
+    guardian,
+  };
+  try {
+    const service = await createService({ folder, guardian, launch, probe: () => greet(port, monitorUrl) });
+    return handleOf(service, { port, monitorUrl });
+  } catch (cause) {
+    await guardian.dismiss();
+    throw cause;
+  }
+}
+
+function configuration(
+  folder: string,
+  { port, monitorPort, extra = '' }: { port: number; monitorPort: number; extra: string | undefined },
+): string {
+  return `listen: "127.0.0.1:${port}"
+http: "127.0.0.1:${monitorPort}"
+jetstream { store_dir: ${JSON.stringify(folder)} }
+${extra}
+`;
+}
+
+/** The server's version from its greeting, after its health check says that all streams are back. */
+async function greet(port: number, monitorUrl: string): Promise<string> {
+  const health = await fetch(`${monitorUrl}/healthz`);
+  if (!health.ok) throw new Error(`healthz: HTTP ${health.status}`);
+  const greeting = await firstLine(port);
+  const { version } = JSON.parse(greeting.replace(/^INFO /, '')) as { version: string };
+  return version;
+}
+
+function firstLine(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.once('error', reject);
+    socket.once('close', () => reject(new Error('connection closed without a greeting')));
+    createInterface({ input: socket })
+      .on('error', () => {})
+      .once('line', (line) => {
+        resolve(line);
+        socket.destroy();
+      });
+  });
+}
+
+function handleOf(
+  service: Service<string>,
+  { port, monitorUrl }: { port: number; monitorUrl: string },
+): EmbeddedNats {
+  const stop = () => service.stop('SIGTERM');
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    port,
+    monitorUrl,
+    get version() {
+      return service.facts;
+    },
+    get pid() {
+      return service.pid;
+    },
+    kill: service.kill,
+    stop,
+    start: service.start,
+    async restart() {
+      await stop();
+      await service.start();
+    },
+    [Symbol.asyncDispose]: () => service.dispose('SIGTERM'),
+  };
+}
