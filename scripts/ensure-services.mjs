@@ -1,0 +1,22 @@
+// Run by setup.mjs on the Node of node_modules, which runs TypeScript. Makes sure that the servers the tests
+// and the demo start are here, so that a missing one shows up before anything else happens.
+import { findPostgres } from '../src/embedded/find-postgres.ts';
+import { postgresIdentity } from '../src/embedded/identity.ts';
+import { ensureNatsServer } from '../src/embedded/install-nats-server.ts';
+
+const { DATABASE_URL, NATS_URL } = process.env;
+
+try {
+  await Promise.all([DATABASE_URL || checkPostgres(), NATS_URL || ensureNatsServer({ onInstall })]);
+} catch (error) {
+  console.error(`setup: ${error.message}\n\n${error.hint ?? ''}`);
+  process.exitCode = 1;
+}
+
+async function checkPostgres() {
+  await findPostgres({ identity: await postgresIdentity() });
+}
+
+function onInstall(way) {
+  console.error(`setup: no nats-server found, trying: ${way}`);
+}
