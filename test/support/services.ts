@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
+import { migrate } from '../../src/migrate/index.ts';
 
 export { startNats, startPostgres } from './backend.ts';
 
@@ -21,6 +22,13 @@ export async function createScratchDatabase(): Promise<ScratchDatabase> {
     url: url.href,
     drop: () => execute(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
   };
+}
+
+/** As `createScratchDatabase`, with the schema `postcommit` in it. */
+export async function createMigratedDatabase(): Promise<ScratchDatabase> {
+  const database = await createScratchDatabase();
+  await migrate({ url: database.url });
+  return database;
 }
 
 /** The NATS server of this run. Others use it too: take names from `scratchName` and delete your streams. */
