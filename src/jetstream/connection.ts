@@ -1,0 +1,266 @@
+import { connect, type NatsConnection, PermissionViolationError, type Status } from '@nats-io/transport-node';
+import { messageOf, PostcommitError } from '../errors.ts';
+import { aborted } from '../lifecycle/abort.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import {
+  checkCredentials,
+  createAuthenticator,
+  type NatsSettingsSource,
+  parseServers,
+  tlsOptions,
+} from './settings.ts';
+
+export type { NatsSettings, NatsSettingsSource, TlsSettings } from './settings.ts';
+
+/** A connection that outlives its server: it reconnects for ever and says when it is down. */
+export interface BrokerLink extends AsyncDisposable {
+  readonly connection: NatsConnection;
+  /** False between disconnect and reconnect, and after `close()`. What is sent then is lost at the next dial. */
+  readonly connected: boolean;
+  /** Largest message (headers and payload) the server takes; the last known while disconnected. */
+  readonly maxPayload: number;
+  /** The last thing the server did not permit since the last connect, for reasons shown to a person. */
+  readonly denial: string | undefined;
+  /** Calls the listener after each reconnect; the result takes it off again. */
+  onReconnect(listener: () => void): () => void;
+  /** Calls the listener at each loss of the connection and at `close()`; the result takes it off again. */
+  onDisconnect(listener: () => void): () => void;
+  /** Resolves when connected, or without an error when the signal aborts or the link is closed. */
+  waitConnected(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  readonly logger: Logger;
+  readonly signal?: AbortSignal;
+  /** How long the start may take. Default 5,000. */
+  readonly firstAttemptTimeoutMs?: number;
+}
+
+const PING_INTERVAL_MS = 5_000;
+const LOG_INTERVAL_MS = 1_000;
+
+/**
+ * Connects once, within a bound, so that a wrong address fails the start instead of hanging it; from then on the
+ * link stays up by itself. Throws `broker-unreachable` or `config-invalid`.
+ */
+export async function connectBroker(
+  source: NatsSettingsSource,
+  options: ConnectOptions,
+): Promise<BrokerLink> {
+  const { logger, signal, firstAttemptTimeoutMs = 5_000 } = options;
+  const settings = typeof source === 'function' ? source() : source;
+  const servers = parseServers(settings.servers).map((server) => server.address);
+  checkCredentials(settings);
+  const tls = tlsOptions(settings);
+  const attempt = connect({
+    servers,
+    name: settings.name ?? 'postcommit',
+    authenticator: createAuthenticator(source, (reason) =>
+      logger.warn(
+        { event: 'nats-credentials-unreadable', reason },
+        'NATS credentials could not be read again',
+      ),
+    ),
+    ...(tls === undefined ? {} : { tls }),
+    timeout: firstAttemptTimeoutMs,
+    maxReconnectAttempts: -1,
+    waitOnFirstConnect: false,
+    reconnectTimeWait: 100,
+    reconnectJitter: 400,
+    reconnectJitterTLS: 400,
+    pingInterval: PING_INTERVAL_MS,
+    maxPingOut: 2,
+    noAsyncTraces: true,
+    // Credentials that expire while they are being rotated must not end the connection for ever.
+    ignoreAuthErrorAbort: true,
+  });
+  const connection = await firstAttempt(attempt, { servers, signal, timeoutMs: firstAttemptTimeoutMs });
+  return createLink(connection, { logger, source });
+}
+
+interface FirstAttempt {
+  readonly servers: readonly string[];
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number;
+}
+
+async function firstAttempt(
+  attempt: Promise<NatsConnection>,
+  options: FirstAttempt,
+): Promise<NatsConnection> {
+  const { servers, signal, timeoutMs } = options;
+  const ended = new AbortController();
+  const timer = setTimeout(() => ended.abort(), timeoutMs);
+  const stop = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
+  try {
+    const connection = await Promise.race([attempt, aborted(stop)]);
+    if (connection !== undefined) return connection;
+    throw new Error(signal?.aborted ? 'the start was cancelled' : `no answer in ${timeoutMs} ms`);
+  } catch (thrown) {
+    // The client may still get through later; nobody would close that connection.
+    attempt.then(
+      (late) => late.close(),
+      () => undefined,
+    );
+    throw unreachable(servers, messageOf(thrown));
+  } finally {
+    clearTimeout(timer);
+    ended.abort();
+  }
+}
+
+function unreachable(servers: readonly string[], reason: string): PostcommitError {
+  const hint = /authori[sz]ation|authentication|permission/i.test(reason)
+    ? 'Check NATS_CREDS, NATS_USER and NATS_PASSWORD, NATS_TOKEN or NATS_NKEY.'
+    : 'Check that nats-server is running there and that NATS_URL is right.';
+  return new PostcommitError(
+    'broker-unreachable',
+    `cannot connect to NATS at ${servers.join(', ')}: ${reason}`,
+    hint,
+  );
+}
+
+interface LinkState {
+  connected: boolean;
+  maxPayload: number;
+  denial: string | undefined;
+}
+
+function createLink(
+  connection: NatsConnection,
+  { logger, source }: { logger: Logger; source: NatsSettingsSource },
+): BrokerLink {
+  const state: LinkState = { connected: true, maxPayload: maxPayloadOf(connection), denial: undefined };
+  const reconnectListeners = new Set<() => void>();
+  const disconnectListeners = new Set<() => void>();
+  const log = createStatusLog(logger);
+  let closing = false;
+
+  const goDown = () => {
+    if (!state.connected) return;
+    state.connected = false;
+    for (const listener of [...disconnectListeners]) listener();
+  };
+  const goUp = () => {
+    state.connected = true;
+    state.denial = undefined;
+    state.maxPayload = maxPayloadOf(connection);
+    for (const listener of [...reconnectListeners]) listener();
+  };
+  const onStatus = (status: Status) => {
+    if (status.type === 'disconnect') {
+      takeUpServers(connection, source);
+      log.disconnected(status.server);
+      goDown();
+    } else if (status.type === 'reconnect') {
+      // Two losses in a row may come with one reconnect between them: never skip the news of a loss.
+      goDown();
+      log.reconnected(status.server);
+      goUp();
+    } else if (status.type === 'error' && status.error instanceof PermissionViolationError) {
+      state.denial = status.error.message;
+      log.denied(status.error.message);
+    }
+  };
+  void (async () => {
+    for await (const status of connection.status()) onStatus(status);
+  })();
+  void connection.closed().then((reason) => {
+    if (!closing) log.closed(reason ? messageOf(reason) : 'no reason given');
+    goDown();
+  });
+
+  const on = (listeners: Set<() => void>) => (listener: () => void) => {
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  };
+  const onReconnect = on(reconnectListeners);
+  const close = async () => {
+    closing = true;
+    goDown();
+    await connection.close();
+  };
+  return {
+    connection,
+    get connected() {
+      return state.connected && !connection.isClosed();
+    },
+    get maxPayload() {
+      return state.maxPayload;
+    },
+    get denial() {
+      return state.denial;
+    },
+    onReconnect,
+    onDisconnect: on(disconnectListeners),
+    waitConnected: (signal) => waitConnected({ connection, state, onReconnect, signal }),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+interface Waiting {
+  readonly connection: NatsConnection;
+  readonly state: LinkState;
+  readonly onReconnect: BrokerLink['onReconnect'];
+  readonly signal: AbortSignal;
+}
+
+function waitConnected({ connection, state, onReconnect, signal }: Waiting): Promise<void> {
+  if (state.connected || signal.aborted || connection.isClosed()) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      off();
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const off = onReconnect(done);
+    signal.addEventListener('abort', done, { once: true });
+    void connection.closed().then(done);
+  });
+}
+
+/** A URL read from a file may name other servers by now. */
+function takeUpServers(connection: NatsConnection, source: NatsSettingsSource): void {
+  if (typeof source !== 'function') return;
+  try {
+    const servers = parseServers(source().servers).map((server) => server.address);
+    const known = new Set(connection.getServers().map((server) => server.listen));
+    if (servers.some((server) => !known.has(server))) connection.setServers(servers);
+  } catch {
+    // Unreadable at this moment: the servers known so far are tried, and the authenticator says what is wrong.
+  }
+}
+
+function maxPayloadOf(connection: NatsConnection): number {
+  return connection.info?.max_payload ?? 1_048_576;
+}
+
+/** Status lines, each kind at most once a second: a flapping connection must not fill a disk. */
+function createStatusLog(logger: Logger) {
+  const last = new Map<string, number>();
+  const line = (
+    level: 'info' | 'warn' | 'error',
+    fields: { event: string; [field: string]: unknown },
+    text: string,
+  ) => {
+    const now = performance.now();
+    if (now - (last.get(fields.event) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return;
+    last.set(fields.event, now);
+    logger[level](fields, text);
+  };
+  return {
+    disconnected: (server: string) =>
+      line('warn', { event: 'nats-disconnected', server }, 'Lost the connection to NATS, reconnecting'),
+    reconnected: (server: string) =>
+      line('info', { event: 'nats-reconnected', server }, 'Connected to NATS again'),
+    denied: (reason: string) =>
+      line(
+        'error',
+        { event: 'nats-permission-denied', reason },
+        'NATS does not permit this; the account needs it',
+      ),
+    closed: (reason: string) => line('error', { event: 'nats-closed', reason }, 'The NATS client gave up'),
+  };
+}

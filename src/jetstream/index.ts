@@ -1,0 +1,21 @@
+export { type BrokerLink, type ConnectOptions, connectBroker } from './connection.ts';
+export {
+  encodeHeaders,
+  encodeMarkerHeaders,
+  HEADER,
+  type HeaderOptions,
+  headerFault,
+} from './headers.ts';
+export { classifyReply, type Failure, type Outcome, type Reply } from './outcome.ts';
+export { createPublisher, type OutgoingMessage, type Publisher, type PublisherOptions } from './publisher.ts';
+export { headerValue, type ReadBack, type ReadBackOptions, readBack } from './read-back.ts';
+export type { NatsSettings, NatsSettingsSource, TlsSettings } from './settings.ts';
+export {
+  createStream,
+  lookUpStream,
+  type StreamDefinition,
+  type StreamLookup,
+  type StreamState,
+  unfitness,
+} from './stream.ts';
+export { checkSubjectPattern, patternCovers, patternsCover, subjectMatches } from './subjects.ts';

@@ -1,0 +1,198 @@
+import { type ApiAnswer, requestApi } from './api.ts';
+import type { BrokerLink } from './connection.ts';
+import { patternsCover } from './subjects.ts';
+
+export interface StreamState {
+  readonly name: string;
+  /** The server's RFC 3339 text, to the nanosecond: tells this incarnation from one recreated under its name. */
+  readonly created: string;
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  readonly messages: number;
+  readonly subjects: readonly string[];
+  /** Headers and payload together; -1 for no limit of the stream's own. */
+  readonly maxMessageSize: number;
+  readonly duplicateWindowMs: number;
+  readonly noAck: boolean;
+  readonly sealed: boolean;
+  readonly retention: 'limits' | 'interest' | 'workqueue';
+  readonly storage: 'file' | 'memory';
+  readonly replicas: number;
+  readonly discard: 'old' | 'new';
+  /** Limits of the whole stream; -1 (0 for the age) for none. */
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  readonly maxAgeMs: number;
+  readonly bytes: number;
+  readonly mirror: boolean;
+  readonly sources: boolean;
+}
+
+export type StreamLookup =
+  | { readonly kind: 'found'; readonly state: StreamState }
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'unavailable'; readonly reason: string };
+
+export interface StreamDefinition {
+  readonly name: string;
+  readonly subjects: readonly string[];
+  /** Default 1. */
+  readonly replicas?: number;
+  /** Default `file`. */
+  readonly storage?: 'file' | 'memory';
+  /** Default `limits`. */
+  readonly retention?: 'limits' | 'interest' | 'workqueue';
+  /** What a full stream does. Default `new`: it refuses and the relay waits, where `old` would drop events. */
+  readonly discard?: 'old' | 'new';
+  readonly maxMessages?: number;
+  readonly maxBytes?: number;
+  readonly maxAgeMs?: number;
+  readonly maxMessageSize?: number;
+  /**
+   * How long the server remembers message ids, at about 350 bytes each. Default 30,000: `stream` ordering needs
+   * none, `key` ordering repeats a publish within half of it, and that must be longer than an ack timeout.
+   */
+  readonly duplicateWindowMs?: number;
+}
+
+const STREAM_NOT_FOUND = 10059;
+const NANOS_PER_MS = 1_000_000;
+
+interface RawStreamInfo {
+  readonly created: string;
+  readonly config: {
+    readonly name: string;
+    readonly subjects?: readonly string[];
+    readonly max_msg_size?: number;
+    readonly max_msgs?: number;
+    readonly max_bytes?: number;
+    readonly max_age?: number;
+    readonly duplicate_window?: number;
+    readonly no_ack?: boolean;
+    readonly sealed?: boolean;
+    readonly retention: StreamState['retention'];
+    readonly storage: StreamState['storage'];
+    readonly num_replicas?: number;
+    readonly discard?: StreamState['discard'];
+    readonly mirror?: object;
+    readonly sources?: readonly object[];
+  };
+  readonly state: {
+    readonly messages: number;
+    readonly bytes: number;
+    readonly first_seq: number;
+    readonly last_seq: number;
+  };
+}
+
+/** Asks for a stream as it is now. `unavailable` is an outage or an election and says nothing about the stream. */
+export async function lookUpStream(link: BrokerLink, name: string): Promise<StreamLookup> {
+  return readLookup(await requestApi(link, `STREAM.INFO.${name}`), name);
+}
+
+/**
+ * Creates the stream, or finds the one that is there, whatever its configuration: safe when several relays start
+ * at once. Check the result with `unfitness()`.
+ */
+export async function createStream(link: BrokerLink, definition: StreamDefinition): Promise<StreamLookup> {
+  const { name } = definition;
+  const answer = await requestApi(link, `STREAM.CREATE.${name}`, { body: rawConfig(definition) });
+  if (answer.kind !== 'error') return readLookup(answer, name);
+  const present = await lookUpStream(link, name);
+  if (present.kind !== 'missing') return present;
+  return { kind: 'unavailable', reason: `the stream '${name}' cannot be created: ${answer.reason}` };
+}
+
+function rawConfig(definition: StreamDefinition): object {
+  const { maxAgeMs = 0, duplicateWindowMs = 30_000 } = definition;
+  // The server refuses a window that is longer than the messages live.
+  const windowMs = maxAgeMs > 0 ? Math.min(duplicateWindowMs, maxAgeMs) : duplicateWindowMs;
+  return {
+    name: definition.name,
+    subjects: definition.subjects,
+    num_replicas: definition.replicas ?? 1,
+    storage: definition.storage ?? 'file',
+    retention: definition.retention ?? 'limits',
+    discard: definition.discard ?? 'new',
+    max_msgs: definition.maxMessages ?? -1,
+    max_bytes: definition.maxBytes ?? -1,
+    max_age: maxAgeMs * NANOS_PER_MS,
+    max_msg_size: definition.maxMessageSize ?? -1,
+    max_msgs_per_subject: -1,
+    max_consumers: -1,
+    duplicate_window: windowMs * NANOS_PER_MS,
+  };
+}
+
+function readLookup(answer: ApiAnswer, name: string): StreamLookup {
+  if (answer.kind === 'unavailable') return answer;
+  if (answer.kind === 'error')
+    return answer.errCode === STREAM_NOT_FOUND
+      ? { kind: 'missing' }
+      : { kind: 'unavailable', reason: `the stream '${name}' cannot be looked up: ${answer.reason}` };
+  const info = answer.body as Partial<RawStreamInfo>;
+  if (info.config === undefined || info.state === undefined || info.created === undefined)
+    return { kind: 'unavailable', reason: `JetStream's answer about the stream '${name}' is incomplete` };
+  return { kind: 'found', state: stateOf(info as RawStreamInfo) };
+}
+
+function stateOf({ created, config, state }: RawStreamInfo): StreamState {
+  return {
+    name: config.name,
+    created,
+    firstSequence: state.first_seq,
+    lastSequence: state.last_seq,
+    messages: state.messages,
+    subjects: config.subjects ?? [],
+    maxMessageSize: config.max_msg_size ?? -1,
+    duplicateWindowMs: (config.duplicate_window ?? 0) / NANOS_PER_MS,
+    noAck: config.no_ack === true,
+    sealed: config.sealed === true,
+    retention: config.retention,
+    storage: config.storage,
+    replicas: config.num_replicas ?? 1,
+    discard: config.discard ?? 'old',
+    maxMessages: config.max_msgs ?? -1,
+    maxBytes: config.max_bytes ?? -1,
+    maxAgeMs: (config.max_age ?? 0) / NANOS_PER_MS,
+    bytes: state.bytes,
+    mirror: config.mirror !== undefined,
+    sources: (config.sources?.length ?? 0) > 0,
+  };
+}
+
+/**
+ * What makes this stream unfit to take the lane's subjects, each with its fix; empty when it is fit. `ordering`
+ * is the lane's, by default `stream`, which needs the stream for itself.
+ */
+export function unfitness(
+  state: StreamState,
+  subjects: readonly string[],
+  { ordering = 'stream' }: { ordering?: 'stream' | 'key' | 'none' } = {},
+): string[] {
+  const faults: string[] = [];
+  if (state.mirror)
+    return [`stream '${state.name}' is a mirror and takes no messages: name the stream that it mirrors`];
+  if (state.sealed)
+    faults.push(
+      `stream '${state.name}' is sealed and takes no messages: use another stream, a seal stays for good`,
+    );
+  if (state.noAck)
+    faults.push(
+      `stream '${state.name}' has no_ack and confirms nothing: nats stream edit ${state.name} --ack`,
+    );
+  if (state.sources && ordering === 'stream')
+    faults.push(
+      `stream '${state.name}' has sources, whose messages take the places of events: use a stream of its own, or 'key' ordering`,
+    );
+  const uncovered = subjects.filter((subject) => !patternsCover(state.subjects, subject));
+  if (uncovered.length > 0)
+    faults.push(
+      `stream '${state.name}' captures ${list(state.subjects)}, not ${list(uncovered)}: add to it with nats stream edit ${state.name} --subjects, or change POSTCOMMIT_SUBJECTS`,
+    );
+  return faults;
+}
+
+function list(subjects: readonly string[]): string {
+  return subjects.length === 0 ? 'no subjects' : subjects.map((subject) => `'${subject}'`).join(', ');
+}
