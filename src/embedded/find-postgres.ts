@@ -68,7 +68,7 @@ async function usableBinaries(folder: string, identity: Identity | undefined): P
   } catch (cause) {
     // As root, `identity` may not be able to enter our folders.
     if (identity === undefined) throw cause;
-    return probe(join(await readableCopy(dirname(folder)), 'bin'), identity);
+    return probe(join(await readableCopy(dirname(folder), join('bin', 'postgres')), 'bin'), identity);
   }
 }
 

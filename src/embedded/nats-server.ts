@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -14,6 +15,8 @@ import {
   removeIfTemporary,
   type Service,
 } from './service.ts';
+
+const PROBE_TIMEOUT_MS = 5_000;
 
 export interface EmbeddedNats {
   readonly url: string;
@@ -64,7 +67,9 @@ async function boot(
 ): Promise<EmbeddedNats> {
   const monitorPort = options.monitorPort ?? (await freePort());
   const configFile = join(folder.path, 'nats-server.conf');
-  await writeFile(configFile, configuration(folder.path, { port, monitorPort, extra: options.config }));
+  const serverName = `postcommit-${randomUUID()}`;
+  const config = { serverName, folder, port, monitorPort, extra: options.config };
+  await writeFile(configFile, configuration(config));
   const monitorUrl = `http://127.0.0.1:${monitorPort}`;
   const guardian = createGuardian(
     folder.temporary ? { signal: 'TERM', temporaryFolder: folder.path } : { signal: 'TERM' },
@@ -77,7 +82,12 @@ async function boot(
     guardian,
   };
   try {
-    const service = await createService({ folder, guardian, launch, probe: () => greet(port, monitorUrl) });
+    const service = await createService({
+      folder,
+      guardian,
+      launch,
+      probe: () => askOurs(serverName, { port, monitorUrl }),
+    });
     return handleOf(service, { port, monitorUrl });
   } catch (cause) {
     await guardian.dismiss();
@@ -85,29 +95,53 @@ async function boot(
   }
 }
 
-function configuration(
-  folder: string,
-  { port, monitorPort, extra = '' }: { port: number; monitorPort: number; extra: string | undefined },
-): string {
-  return `listen: "127.0.0.1:${port}"
+interface Configuration {
+  readonly serverName: string;
+  readonly folder: DataFolder;
+  readonly port: number;
+  readonly monitorPort: number;
+  readonly extra: string | undefined;
+}
+
+function configuration({ serverName, folder, port, monitorPort, extra = '' }: Configuration): string {
+  return `server_name: "${serverName}"
+listen: "127.0.0.1:${port}"
 http: "127.0.0.1:${monitorPort}"
-jetstream { store_dir: ${JSON.stringify(folder)} }
+jetstream { store_dir: ${JSON.stringify(folder.path)} }
 ${extra}
 `;
 }
 
-/** The server's version from its greeting, after its health check says that all streams are back. */
-async function greet(port: number, monitorUrl: string): Promise<string> {
-  const health = await fetch(`${monitorUrl}/healthz`);
-  if (!health.ok) throw new Error(`healthz: HTTP ${health.status}`);
-  const greeting = await firstLine(port);
-  const { version } = JSON.parse(greeting.replace(/^INFO /, '')) as { version: string };
-  return version;
+/** With two starts on one port, the loser would take the winner's answer for its own. */
+async function askOurs(
+  serverName: string,
+  { port, monitorUrl }: { port: number; monitorUrl: string },
+): Promise<NatsFacts> {
+  const facts = await askNats(port, monitorUrl);
+  if (facts.serverName !== serverName) throw new Error(`another server answers on port ${port}`);
+  return facts;
 }
 
-function firstLine(port: number): Promise<string> {
+export interface NatsFacts {
+  readonly version: string;
+  readonly serverName: string;
+}
+
+/** What the server is, from its greeting, after its health check said that all streams are back. */
+export async function askNats(port: number, monitorUrl: string): Promise<NatsFacts> {
+  const health = await fetch(`${monitorUrl}/healthz`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+  const report = await health.text();
+  if (!health.ok) throw new Error(`not healthy yet: ${report}`);
+  const greeting = JSON.parse(
+    (await firstLine(port, new URL(monitorUrl).hostname)).replace(/^INFO /, ''),
+  ) as Record<string, string>;
+  return { version: greeting.version ?? '', serverName: greeting.server_name ?? '' };
+}
+
+function firstLine(port: number, host: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: '127.0.0.1' });
+    const socket = connect({ port, host, timeout: PROBE_TIMEOUT_MS });
+    socket.once('timeout', () => socket.destroy());
     socket.once('error', reject);
     socket.once('close', () => reject(new Error('connection closed without a greeting')));
     createInterface({ input: socket })
@@ -120,7 +154,7 @@ function firstLine(port: number): Promise<string> {
 }
 
 function handleOf(
-  service: Service<string>,
+  service: Service<NatsFacts>,
   { port, monitorUrl }: { port: number; monitorUrl: string },
 ): EmbeddedNats {
   const stop = () => service.stop('SIGTERM');
@@ -129,7 +163,7 @@ function handleOf(
     port,
     monitorUrl,
     get version() {
-      return service.facts;
+      return service.facts.version;
     },
     get pid() {
       return service.pid;

@@ -45,6 +45,9 @@ export interface PostgresOptions {
   readonly binDir?: string | undefined;
 }
 
+const PROBE_TIMEOUT_MS = 5_000;
+const FACTS = `SELECT split_part(current_setting('server_version'), ' ', 1) AS version,
+  current_setting('data_directory') AS "dataDirectory"`;
 const SIGNALS = { fast: 'SIGINT', immediate: 'SIGQUIT' } as const;
 
 /** Starts a private PostgreSQL server and resolves once it answers a query. */
@@ -105,7 +108,7 @@ async function boot(port: number, context: BootContext): Promise<EmbeddedPostgre
     guardian,
   };
   try {
-    const service = await createService({ folder, guardian, launch, probe: () => serverVersion(url) });
+    const service = await createService({ folder, guardian, launch, probe: () => askOurs(url, folder) });
     return handleOf(service, { url, port });
   } catch (cause) {
     await guardian.dismiss();
@@ -126,26 +129,44 @@ function serverArguments(
   return ['-D', dataDir, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
 }
 
-async function serverVersion(url: string): Promise<string> {
-  const client = new pg.Client({ connectionString: url });
+export interface PostgresFacts {
+  readonly version: string;
+  readonly dataDirectory: string;
+}
+
+/** What the server at this address is, once it answers a query. */
+export async function askPostgres(url: string): Promise<PostgresFacts> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: PROBE_TIMEOUT_MS });
   // A server that is still recovering closes the connection; the failed query says so.
   client.on('error', () => {});
   try {
     await client.connect();
-    const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
-    return rows[0]?.server_version.split(' ')[0] ?? '';
+    const { rows } = await client.query<PostgresFacts>(FACTS);
+    const facts = rows[0];
+    if (facts === undefined) throw new Error('the server answered nothing');
+    return facts;
   } finally {
     await client.end().catch(() => {});
   }
 }
 
-function handleOf(service: Service<string>, { url, port }: { url: string; port: number }): EmbeddedPostgres {
+/** With two starts on one port, the loser would take the winner's answer for its own. */
+async function askOurs(url: string, folder: DataFolder): Promise<PostgresFacts> {
+  const facts = await askPostgres(url);
+  if (facts.dataDirectory !== folder.path) throw new Error(`another server answers on ${url}`);
+  return facts;
+}
+
+function handleOf(
+  service: Service<PostgresFacts>,
+  { url, port }: { url: string; port: number },
+): EmbeddedPostgres {
   const stop = (mode: PostgresStopMode = 'fast') => service.stop(SIGNALS[mode]);
   return {
     url,
     port,
     get version() {
-      return service.facts;
+      return service.facts.version;
     },
     get pid() {
       return service.pid;

@@ -53,7 +53,12 @@ function superviseChild(
 ): ServerProcess {
   const pid = child.pid ?? 0;
   guardian.watch(pid);
-  const exited = once(child, 'exit').then(() => guardian.watch(undefined));
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', () => {
+      guardian.watch(undefined);
+      resolve();
+    });
+  });
   return {
     pid,
     exited,
@@ -76,26 +81,23 @@ export async function untilReady<Facts>(
   probe: () => Promise<Facts>,
 ): Promise<Facts> {
   const deadline = Date.now() + READY_TIMEOUT_MS;
+  // Whoever took our port may accept a probe and never answer it.
+  const exited = server.exited.then(() => Promise.reject(new Error('exited')));
+  exited.catch(() => {});
   for (;;) {
-    const exitedBefore = server.hasExited();
     try {
-      const facts = await probe();
-      // A probe answered by someone else on our port must not pass for our server.
-      if (!server.hasExited()) return facts;
+      return await Promise.race([exited, probe()]);
     } catch (cause) {
-      if (!exitedBefore && Date.now() < deadline) {
-        await Promise.race([sleep(PROBE_PAUSE_MS), server.exited]);
-        continue;
-      }
-      throw await startFailure(server, { name, logFile, cause });
+      if (server.hasExited() || Date.now() > deadline)
+        throw await startFailure(server, { name, logFile, cause });
+      await Promise.race([sleep(PROBE_PAUSE_MS), server.exited]);
     }
-    throw await startFailure(server, { name, logFile });
   }
 }
 
 async function startFailure(
   server: ServerProcess,
-  { name, logFile, cause }: { name: string; logFile: string; cause?: unknown },
+  { name, logFile, cause }: { name: string; logFile: string; cause: unknown },
 ): Promise<PostcommitError> {
   const why = server.hasExited() ? 'exited while starting' : `does not answer: ${messageOf(cause)}`;
   const lastLines = (await server.output()).trim().split('\n').slice(-8).join('\n');
