@@ -1,0 +1,146 @@
+/** Every setting by the name that flags and the file use; the same list makes the help of the command line. */
+export interface Setting {
+  readonly env: string;
+  readonly about: string;
+  /** Ends the sentence "expected …" of an error. */
+  readonly expected: string;
+  /** Never shown; as a flag it is only accepted without a password in it, or not at all. */
+  readonly secret?: 'url' | 'value';
+  /**
+   * How its value is read. `text-or-path`: the text itself or the path of a file that holds it.
+   * `pem`: the same, but a path stays one, since the TLS layer reads the file itself.
+   */
+  readonly kind?: 'plain' | 'text-or-path' | 'pem';
+  /** Also as `NAME_FILE`, read again at each (re)connect. */
+  readonly alsoAsFile?: true;
+}
+
+export type SettingKey = keyof typeof SETTINGS;
+
+const connection = { alsoAsFile: true } as const;
+
+export const SETTINGS = {
+  databaseUrl: {
+    ...connection,
+    env: 'DATABASE_URL',
+    about: 'PostgreSQL, the primary, without a transaction pooler in between',
+    expected: 'postgres://user:password@host:5432/database, special characters percent-encoded',
+    secret: 'url',
+  },
+  natsUrl: {
+    ...connection,
+    env: 'NATS_URL',
+    about: 'NATS servers, separated by commas',
+    expected: 'nats://host:4222 or tls://host:4222, several separated by commas',
+    secret: 'url',
+  },
+  natsCreds: {
+    ...connection,
+    env: 'NATS_CREDS',
+    about: 'credentials file of NATS',
+    expected: 'the path or the text of a .creds file',
+    secret: 'value',
+    kind: 'text-or-path',
+  },
+  natsUser: { ...connection, env: 'NATS_USER', about: 'user at NATS', expected: 'a user name' },
+  natsPassword: {
+    ...connection,
+    env: 'NATS_PASSWORD',
+    about: 'password at NATS',
+    expected: 'a password, together with NATS_USER',
+    secret: 'value',
+  },
+  natsToken: {
+    ...connection,
+    env: 'NATS_TOKEN',
+    about: 'token at NATS',
+    expected: 'a token',
+    secret: 'value',
+  },
+  natsNkey: {
+    ...connection,
+    env: 'NATS_NKEY',
+    about: 'nkey seed',
+    expected: 'a seed that begins with SU, or the path of a file that holds it',
+    secret: 'value',
+    kind: 'text-or-path',
+  },
+  natsCa: {
+    ...connection,
+    env: 'NATS_CA',
+    about: 'certificate authority of the NATS servers',
+    expected: 'the path or the text of a PEM file',
+    kind: 'pem',
+  },
+  natsCert: {
+    ...connection,
+    env: 'NATS_CERT',
+    about: 'client certificate for NATS',
+    expected: 'the path or the text of a PEM file, together with NATS_KEY',
+    kind: 'pem',
+  },
+  natsKey: {
+    ...connection,
+    env: 'NATS_KEY',
+    about: 'key of the client certificate',
+    expected: 'the path or the text of a PEM file, together with NATS_CERT',
+    secret: 'value',
+    kind: 'pem',
+  },
+  stream: {
+    env: 'POSTCOMMIT_STREAM',
+    about: 'stream to publish to (default: postcommit)',
+    expected: 'a name without blanks, dots, slashes and wildcards, at most 255 characters',
+  },
+  subjects: {
+    env: 'POSTCOMMIT_SUBJECTS',
+    about: 'subjects of the stream, separated by commas (default: events.>)',
+    expected: 'subjects like events.> or orders.*.created, separated by commas',
+  },
+  provision: {
+    env: 'POSTCOMMIT_PROVISION',
+    about: 'create the stream if it is missing: true or false (default: true)',
+    expected: 'true or false',
+  },
+  ordering: {
+    env: 'POSTCOMMIT_ORDERING',
+    about: 'order kept in the stream: stream (default: stream)',
+    expected: 'stream',
+  },
+  lanes: {
+    env: 'POSTCOMMIT_LANES',
+    about: 'instead of stream, subjects and ordering: a list in JSON',
+    expected: '[{"stream": "postcommit", "subjects": ["events.>"], "ordering": "stream"}]',
+  },
+  source: {
+    env: 'POSTCOMMIT_SOURCE',
+    about: 'name of this database in the messages (default: its name and system identifier)',
+    expected: 'printable ASCII without blanks, at most 200 characters',
+  },
+  http: {
+    env: 'POSTCOMMIT_HTTP',
+    about: 'where /metrics, /livez and /readyz are served, or off (default: 127.0.0.1:9465)',
+    expected: 'host:port (0.0.0.0:9465 for every interface, port 0 for any free one) or off',
+  },
+  retention: {
+    env: 'POSTCOMMIT_RETENTION',
+    about: 'how long stored events stay in the outbox (default: 24h)',
+    expected: 'a whole number and one unit of ms, s, m, h, d, for example 24h, from 1s to 3650d',
+  },
+  logLevel: {
+    env: 'LOG_LEVEL',
+    about: 'trace, debug, info, warn, error, fatal or silent (default: info)',
+    expected: 'trace, debug, info, warn, error, fatal or silent',
+  },
+} as const satisfies Readonly<Record<string, Setting>>;
+
+export const SETTING_KEYS = Object.keys(SETTINGS) as readonly SettingKey[];
+
+export function settingOf(key: SettingKey): Setting {
+  return SETTINGS[key];
+}
+
+/** `databaseUrl` -> `--database-url`. */
+export function flagOf(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
