@@ -79,6 +79,11 @@ export async function connectBroker(
   return createLink(connection, { logger, source });
 }
 
+/** A link over a connection of the caller's. It is up for as long as that connection is set to reconnect. */
+export function linkTo(connection: NatsConnection, { logger }: { logger: Logger }): BrokerLink {
+  return createLink(connection, { logger, source: { servers: [] } });
+}
+
 interface FirstAttempt {
   readonly servers: readonly string[];
   readonly signal: AbortSignal | undefined;

@@ -1,4 +1,4 @@
-export { type BrokerLink, type ConnectOptions, connectBroker } from './connection.ts';
+export { type BrokerLink, type ConnectOptions, connectBroker, linkTo } from './connection.ts';
 export {
   encodeHeaders,
   encodeMarkerHeaders,
