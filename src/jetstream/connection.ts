@@ -136,7 +136,12 @@ function createLink(
   connection: NatsConnection,
   { logger, source }: { logger: Logger; source: NatsSettingsSource },
 ): BrokerLink {
-  const state: LinkState = { connected: true, maxPayload: maxPayloadOf(connection), denial: undefined };
+  // A connection of the caller's may be between two servers: it knows a server's info only while it is up.
+  const state: LinkState = {
+    connected: connection.info !== undefined,
+    maxPayload: maxPayloadOf(connection),
+    denial: undefined,
+  };
   const reconnectListeners = new Set<() => void>();
   const disconnectListeners = new Set<() => void>();
   const log = createStatusLog(logger);

@@ -18,7 +18,7 @@ export type Failure = Exclude<Outcome, { kind: 'stored' }>;
 
 export interface Reply {
   readonly data: Uint8Array;
-  /** Status of the reply's header line (`NATS/1.0 503`), where it has one. */
+  /** Status of the reply's header line (`NATS/1.0 503`); 0 where it has none. */
   readonly status?: number;
 }
 
@@ -41,7 +41,7 @@ export function classifyReply(reply: Reply, stream: string): Outcome {
   const answer = parse(reply.data);
   if (answer?.error) return classifyError(answer.error);
   if (reply.status === 429) return { kind: 'saturated', reason: 'too many requests (429)' };
-  if (reply.status !== undefined && reply.status >= 400)
+  if ((reply.status ?? 0) >= 400)
     return { kind: 'unavailable', reason: `the server answered with status ${reply.status}` };
   if (answer === undefined)
     return {
@@ -142,24 +142,33 @@ function parse(data: Uint8Array): PubAck | undefined {
 }
 
 /**
- * Reads the sequence out of `{"stream":"NAME","seq":N}`, byte for byte what servers answer to almost every
+ * Reads the sequence out of `{"stream":"NAME", "seq":N}`, byte for byte what servers answer to almost every
  * publish, without parsing. 0 for anything else, which is then for `classifyReply()`.
  */
 export function createAckScanner(stream: string): (data: Uint8Array) => number {
-  const head = Buffer.from(`{"stream":${JSON.stringify(stream)},"seq":`);
-  const headLength = head.length;
-  const [zero, nine, brace] = [0x30, 0x39, 0x7d];
+  // Servers write the text by hand with a blank; a JSON encoder between (or a later server) would write none.
+  const heads = [', ', ','].map((comma) => Buffer.from(`{"stream":${JSON.stringify(stream)}${comma}"seq":`));
   return (data) => {
-    const last = data.length - 1;
-    // Fifteen digits are exact in a double; a stream that is further than that is parsed.
-    if (last <= headLength || last > headLength + 15 || data[last] !== brace) return 0;
-    for (let i = 0; i < headLength; i++) if (data[i] !== head[i]) return 0;
-    let sequence = 0;
-    for (let i = headLength; i < last; i++) {
-      const byte = data[i] as number;
-      if (byte < zero || byte > nine) return 0;
-      sequence = sequence * 10 + (byte - zero);
+    for (const head of heads) {
+      const sequence = digitsAfter(head, data);
+      if (sequence > 0) return sequence;
     }
-    return sequence;
+    return 0;
   };
+}
+
+const [ZERO, NINE, CLOSING_BRACE] = [0x30, 0x39, 0x7d];
+
+function digitsAfter(head: Uint8Array, data: Uint8Array): number {
+  const last = data.length - 1;
+  // Fifteen digits are exact in a double; a stream that is further than that is parsed.
+  if (last <= head.length || last > head.length + 15 || data[last] !== CLOSING_BRACE) return 0;
+  for (let i = head.length - 1; i >= 0; i--) if (data[i] !== head[i]) return 0;
+  let sequence = 0;
+  for (let i = head.length; i < last; i++) {
+    const byte = data[i] as number;
+    if (byte < ZERO || byte > NINE) return 0;
+    sequence = sequence * 10 + (byte - ZERO);
+  }
+  return sequence;
 }

@@ -1,8 +1,10 @@
 import { createInbox, InvalidArgumentError, InvalidSubjectError, type Msg } from '@nats-io/nats-core';
-import { MsgHdrsImpl } from '@nats-io/nats-core/internal';
 import { messageOf } from '../errors.ts';
 import type { BrokerLink } from './connection.ts';
+import { createInFlight } from './in-flight.ts';
 import { classifyReply, createAckScanner, type Failure } from './outcome.ts';
+import { createRoom } from './room.ts';
+import { createSender, ticketOf } from './wire.ts';
 
 export interface OutgoingMessage {
   readonly subject: string;
@@ -28,14 +30,14 @@ export interface PublisherOptions {
 }
 
 /**
- * Sends many messages at a time over one connection and matches the acknowledgements to them. For each `publish()`
- * exactly one of `onStored` and `onFailure` follows, never synchronously, unless it is abandoned first. Losing the
+ * Sends many messages at a time over one connection and matches the answers to them. For each `publish()` exactly
+ * one of `onStored` and `onFailure` follows, never synchronously, unless it is abandoned first. Losing the
  * connection, and a timeout, fail what is in flight in the order in which it was sent.
  */
 export interface Publisher {
   readonly inFlight: number;
   hasRoom(): boolean;
-  /** Call it while `hasRoom()`. `token` is the caller's own name for the message. */
+  /** To be called while `hasRoom()`. `token` is the caller's own name for the message. */
   publish(message: OutgoingMessage, token: number): void;
   /** Resolves when there is room, or without an error when the signal aborts or the publisher is closed. */
   room(signal: AbortSignal): Promise<void>;
@@ -44,187 +46,141 @@ export interface Publisher {
   close(): void;
 }
 
-/** Timeouts are counted in ticks of one timer, so that a stalled event loop does not time out what it has not read. */
+/** Callers that overshoot a full window by a few messages do no harm; a runaway is a bug. */
+const RING_PER_WINDOW = 4;
+
+/** Timeouts are counted in ticks of one timer: a stalled event loop does not time out what it has not read yet. */
 const TICKS_PER_TIMEOUT = 8;
 
-// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the ring, its parts named below.
 export function createPublisher(options: PublisherOptions): Publisher {
-  const { link, stream, onStored, onFailure, onRoom } = options;
-  const { maxInFlight = 1_024, maxInFlightBytes = 8 * 1024 * 1024, ackTimeoutMs = 5_000 } = options;
-  const scanAck = createAckScanner(stream);
+  const { link, stream, onStored, onFailure, onRoom, ackTimeoutMs = 5_000 } = options;
+  const { maxInFlight = 1_024, maxInFlightBytes = 8 * 1024 * 1024 } = options;
+  const inFlight = createInFlight(maxInFlight * RING_PER_WINDOW);
+  const hasRoom = () => inFlight.count < maxInFlight && inFlight.bytes < maxInFlightBytes;
+  const room = createRoom(hasRoom, onRoom && (() => onRoom()));
+  const send = createSender(link.connection);
   const inbox = `${createInbox()}.`;
-
-  // The ring. A ticket is a number that is never used twice and names the slot `ticket % capacity`, so that an answer
-  // that comes late, or twice, meets a slot that holds another ticket and is ignored. Slots still taken are skipped.
-  const capacity = 2 ** Math.ceil(Math.log2(maxInFlight * 4));
-  const tickets = new Float64Array(capacity).fill(-1);
-  const tokens = new Float64Array(capacity);
-  const sizes = new Uint32Array(capacity);
-  const sentAt = new Float64Array(capacity);
-  let nextTicket = 0;
-  let inFlight = 0;
-  let bytesInFlight = 0;
-
-  let tick = 0;
-  let timer: NodeJS.Timeout | undefined;
-  let wasFull = false;
   let closed = false;
-  const waiting = new Set<() => void>();
-
-  const take = (token: number, size: number): number => {
-    if (inFlight === capacity) throw new Error('publish() without room: wait for room() first');
-    while (tickets[nextTicket % capacity] !== -1) nextTicket++;
-    const ticket = nextTicket++;
-    const slot = ticket % capacity;
-    tickets[slot] = ticket;
-    tokens[slot] = token;
-    sizes[slot] = size;
-    sentAt[slot] = tick;
-    inFlight++;
-    bytesInFlight += size;
-    if (!hasRoom()) wasFull = true;
-    timer ??= setInterval(sweep, ackTimeoutMs / TICKS_PER_TIMEOUT);
-    return ticket;
-  };
-
-  /** Frees the slot of a ticket; false if it does not hold that ticket (late, foreign, abandoned). */
-  const release = (ticket: number): boolean => {
-    const slot = ticket % capacity;
-    if (tickets[slot] !== ticket) return false;
-    tickets[slot] = -1;
-    inFlight--;
-    bytesInFlight -= sizes[slot] as number;
-    return true;
-  };
 
   const store = (ticket: number, sequence: number): void => {
-    if (!release(ticket)) return;
-    onStored(tokens[ticket % capacity] as number, sequence);
-    announceRoom();
+    const token = inFlight.release(ticket);
+    if (token === undefined) return;
+    onStored(token, sequence);
+    room.update();
   };
-
   const fail = (ticket: number, outcome: Failure): void => {
-    if (!release(ticket)) return;
-    onFailure(tokens[ticket % capacity] as number, outcome);
-    announceRoom();
+    const token = inFlight.release(ticket);
+    if (token === undefined) return;
+    onFailure(token, outcome);
+    room.update();
+  };
+  const failAll = (tickets: readonly number[], reason: string): void => {
+    for (const ticket of tickets) fail(ticket, { kind: 'ambiguous', reason });
   };
 
-  /** The tickets in flight that were sent `ticks` ago or earlier, in the order in which they were sent. */
-  const sentBefore = (ticks: number): number[] => {
-    const found: number[] = [];
-    for (let slot = 0; slot < capacity; slot++)
-      if (tickets[slot] !== -1 && tick - (sentAt[slot] as number) >= ticks)
-        found.push(tickets[slot] as number);
-    return found.sort((a, b) => a - b);
-  };
-
-  const hasRoom = () => inFlight < maxInFlight && bytesInFlight < maxInFlightBytes;
-
-  const announceRoom = (): void => {
-    if (!wasFull || !hasRoom()) return;
-    wasFull = false;
-    onRoom?.();
-    for (const resolve of [...waiting]) resolve();
-  };
-
-  function sweep(): void {
-    tick++;
-    if (inFlight === 0) {
-      clearInterval(timer);
-      timer = undefined;
-      return;
-    }
+  const subscription = subscribeToReplies({ link, stream, inbox, store, fail });
+  const offDisconnect = link.onDisconnect(() =>
+    failAll(inFlight.sentBefore(0), 'the connection was lost before the answer came'),
+  );
+  const clock = createClock(ackTimeoutMs / TICKS_PER_TIMEOUT, () => {
+    inFlight.tick();
     const denial = link.denial === undefined ? '' : `; ${link.denial}`;
-    const reason = `no answer in ${ackTimeoutMs} ms${denial}`;
-    for (const ticket of sentBefore(TICKS_PER_TIMEOUT + 1)) fail(ticket, { kind: 'ambiguous', reason });
-  }
+    failAll(inFlight.sentBefore(TICKS_PER_TIMEOUT + 1), `no answer in ${ackTimeoutMs} ms${denial}`);
+    return inFlight.count > 0;
+  });
 
-  const onReply = (error: Error | null, message: Msg): void => {
-    // The subscription itself was refused: nothing will be answered, and the timeouts say why.
-    if (error !== null) return;
-    const ticket = Number(message.subject.slice(inbox.length));
+  /** Why this was not handed to the client; undefined when it was. */
+  const attempt = (message: OutgoingMessage, ticket: number): Failure | undefined => {
+    const { subject, headers, payload } = message;
+    const fault = closed ? notConnected : checkBefore(link, subject, headers.length + payload.length);
+    if (fault !== undefined) return fault;
+    try {
+      send({ subject, reply: inbox + ticket, headers, payload });
+      return undefined;
+    } catch (thrown) {
+      return judgeThrown(thrown);
+    }
+  };
+
+  return {
+    get inFlight() {
+      return inFlight.count;
+    },
+    hasRoom,
+    publish(message, token) {
+      const ticket = inFlight.add(token, message.headers.length + message.payload.length);
+      clock.run();
+      room.update();
+      const failure = attempt(message, ticket);
+      if (failure !== undefined) queueMicrotask(() => fail(ticket, failure));
+    },
+    room: room.wait,
+    abandon() {
+      inFlight.clear();
+      room.update();
+    },
+    close() {
+      closed = true;
+      clock.stop();
+      offDisconnect();
+      inFlight.clear();
+      room.close();
+      if (!link.connection.isClosed()) subscription.unsubscribe();
+    },
+  };
+}
+
+interface ReplyHandling {
+  readonly link: BrokerLink;
+  readonly stream: string;
+  readonly inbox: string;
+  store(ticket: number, sequence: number): void;
+  fail(ticket: number, outcome: Failure): void;
+}
+
+function subscribeToReplies({ link, stream, inbox, store, fail }: ReplyHandling) {
+  const scanAck = createAckScanner(stream);
+  const onReply = (message: Msg): void => {
+    const ticket = ticketOf(message, inbox.length);
     const sequence = scanAck(message.data);
     if (sequence > 0) {
       store(ticket, sequence);
       return;
     }
-    const status = message.headers?.code;
-    const outcome = classifyReply({ data: message.data, ...(status ? { status } : {}) }, stream);
+    const outcome = classifyReply({ data: message.data, status: message.headers?.code ?? 0 }, stream);
     if (outcome.kind === 'stored') store(ticket, outcome.sequence);
     else fail(ticket, outcome);
   };
-
-  /** A throw out of the client's parser would kill its reader in silence; a bug of ours must be heard. */
-  const guarded = (error: Error | null, message: Msg): void => {
-    try {
-      onReply(error, message);
-    } catch (thrown) {
-      queueMicrotask(() => {
-        throw thrown;
-      });
-    }
-  };
-
-  const subscription = link.connection.subscribe(`${inbox}*`, { callback: guarded });
-  const offDisconnect = link.onDisconnect(() => {
-    for (const ticket of sentBefore(0))
-      fail(ticket, { kind: 'ambiguous', reason: 'the connection was lost before the answer came' });
-  });
-
-  // The client asks the headers for their bytes while it sends: one object serves every message.
-  let block: Uint8Array = new Uint8Array(0);
-  const headers = new MsgHdrsImpl();
-  headers.encode = () => block;
-
-  const abandon = (): void => {
-    tickets.fill(-1);
-    inFlight = 0;
-    bytesInFlight = 0;
-    announceRoom();
-  };
-
-  return {
-    get inFlight() {
-      return inFlight;
-    },
-    hasRoom,
-    publish(message, token) {
-      const size = message.headers.length + message.payload.length;
-      const ticket = take(token, size);
-      const fault = closed ? notConnected : checkBefore(link, message.subject, size);
-      if (fault !== undefined) {
-        queueMicrotask(() => fail(ticket, fault));
-        return;
-      }
+  return link.connection.subscribe(`${inbox}*`, {
+    callback(error, message) {
+      // The server refused the subscription: no answer will come, the timeouts say so and name the permission.
+      if (error !== null) return;
       try {
-        block = message.headers;
-        link.connection.publish(message.subject, message.payload, { reply: inbox + ticket, headers });
+        onReply(message);
       } catch (thrown) {
-        const outcome = judgeThrown(thrown);
-        queueMicrotask(() => fail(ticket, outcome));
+        // A bug of the caller. Thrown from here it would end the client's reader, in silence.
+        queueMicrotask(() => {
+          throw thrown;
+        });
       }
     },
-    room(signal) {
-      if (hasRoom() || signal.aborted || closed) return Promise.resolve();
-      return new Promise((resolve) => {
-        const done = () => {
-          waiting.delete(done);
-          signal.removeEventListener('abort', done);
-          resolve();
-        };
-        waiting.add(done);
-        signal.addEventListener('abort', done, { once: true });
-      });
+  });
+}
+
+/** One timer for all messages. It runs until `onTick` answers false and starts again with `run()`. */
+function createClock(intervalMs: number, onTick: () => boolean) {
+  let timer: NodeJS.Timeout | undefined;
+  const stop = () => {
+    clearInterval(timer);
+    timer = undefined;
+  };
+  return {
+    run() {
+      timer ??= setInterval(() => {
+        if (!onTick()) stop();
+      }, intervalMs);
     },
-    abandon,
-    close() {
-      closed = true;
-      clearInterval(timer);
-      offDisconnect();
-      abandon();
-      for (const resolve of [...waiting]) resolve();
-      if (!link.connection.isClosed()) subscription.unsubscribe();
-    },
+    stop,
   };
 }
 
@@ -244,8 +200,9 @@ function checkBefore(link: BrokerLink, subject: string, size: number): Failure |
 }
 
 function judgeThrown(thrown: unknown): Failure {
-  const aboutMessage = thrown instanceof InvalidArgumentError || thrown instanceof InvalidSubjectError;
-  // The client's words would quote the subject, which is the event's own; the kind of fault is enough.
-  if (aboutMessage) return { kind: 'refused', reason: 'its subject or size is not one that NATS takes' };
+  // The client's own words would quote the subject.
+  if (thrown instanceof InvalidSubjectError)
+    return { kind: 'refused', reason: 'its subject is empty or has a blank' };
+  if (thrown instanceof InvalidArgumentError) return { kind: 'refused', reason: messageOf(thrown) };
   return { kind: 'unavailable', reason: messageOf(thrown) };
 }
