@@ -33,7 +33,11 @@ function isUpToDate() {
 function installPackages() {
   console.error('setup: installing packages (npm ci)');
   const { status } = runNpm(['ci', '--loglevel=error']);
-  if (status !== 0) fail('npm ci failed, see above.', 'Check the connection to the npm registry and repeat.');
+  if (status !== 0)
+    fail(
+      'npm ci failed, see above.',
+      'If it could not reach the npm registry, repeat; if it found package-lock.json out of date, run npm install.',
+    );
 }
 
 /** The Node of node_modules (npm package `node`) runs everything after this script, whatever the machine has. */

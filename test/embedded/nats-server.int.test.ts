@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
-import { startNats } from '../support/services.ts';
+import { startNats } from '../support/backend.ts';
 
 async function publishOne(servers: string): Promise<void> {
   const connection = await connect({ servers });

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { freePort } from '../../src/embedded/index.ts';
+import { startPostgres } from '../support/backend.ts';
 import { query } from '../support/query.ts';
-import { startPostgres } from '../support/services.ts';
 
 test('answers queries as soon as it is started, and flushes to disk', async () => {
   await using postgres = await startPostgres();

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import pg from 'pg';
 import { inject } from 'vitest';
 import { migrate } from '../../src/migrate/index.ts';
+import { query } from './query.ts';
 
 export { startNats, startPostgres } from './backend.ts';
 
@@ -15,12 +15,14 @@ export interface ScratchDatabase {
 export async function createScratchDatabase(): Promise<ScratchDatabase> {
   const server = inject('databaseUrl');
   const name = scratchName('postcommit_test');
-  await execute(server, `CREATE DATABASE ${name}`);
+  await query(server, `CREATE DATABASE ${name}`);
   const url = new URL(server);
   url.pathname = `/${name}`;
   return {
     url: url.href,
-    drop: () => execute(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
+    async drop() {
+      await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    },
   };
 }
 
@@ -39,14 +41,4 @@ export function natsUrl(): string {
 /** A name nobody else uses, valid for databases, streams, subjects and durables. */
 export function scratchName(prefix: string): string {
   return `${prefix}_${randomBytes(6).toString('hex')}`;
-}
-
-async function execute(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    await client.query(sql);
-  } finally {
-    await client.end();
-  }
 }
