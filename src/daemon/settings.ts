@@ -24,7 +24,8 @@ export const SETTINGS = {
     ...connection,
     env: 'DATABASE_URL',
     about: 'PostgreSQL, the primary, without a transaction pooler in between',
-    expected: 'postgres://user:password@host:5432/database, special characters percent-encoded',
+    expected:
+      'a URL like postgres://host:5432/database with user and password in it, special characters percent-encoded',
     secret: 'url',
   },
   natsUrl: {

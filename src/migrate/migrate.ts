@@ -29,6 +29,8 @@ export interface MigrateResult {
   readonly maxPayload: { readonly from: number; readonly to: number } | null;
   /** All of it as a script for psql. Empty when there is nothing to do. */
   readonly sql: string;
+  /** What else has to be done, in words. */
+  readonly warnings: readonly string[];
 }
 
 /** Migrations may wait for each other for a minute and work longer than a relay's statement. */
@@ -48,9 +50,14 @@ export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
     const task = { client, migrations, maxPayload };
     return options.dryRun === true ? await planOnly(task) : await apply(task);
   });
-  warnOfLargePayloads(maxPayload, logger);
-  if (options.dryRun !== true) report(plan, logger);
-  return { applied: plan.pending.map(({ name }) => name), maxPayload: plan.maxPayload, sql: toScript(plan) };
+  const warnings = warningsOf(maxPayload);
+  if (options.dryRun !== true) report(plan, warnings, logger);
+  return {
+    applied: plan.pending.map(({ name }) => name),
+    maxPayload: plan.maxPayload,
+    sql: toScript(plan),
+    warnings,
+  };
 }
 
 interface Task {
@@ -143,16 +150,16 @@ const HINTS: Readonly<Record<string, string>> = {
     'Something else holds a lock for long: look into pg_locks, then run it again. Nothing was changed.',
 };
 
-function warnOfLargePayloads(maxPayload: number | undefined, logger: Logger): void {
-  if (maxPayload === undefined || maxPayload <= DEFAULT_MAX_PAYLOAD) return;
-  logger.warn(
-    { event: 'max_payload_raised', maxPayload },
-    `a NATS server accepts 1,048,576 bytes by default: raise its max_payload above ${maxPayload}, with room for headers, before events of this size are written`,
-  );
+function warningsOf(maxPayload: number | undefined): string[] {
+  if (maxPayload === undefined || maxPayload <= DEFAULT_MAX_PAYLOAD) return [];
+  return [
+    `a NATS server accepts messages of 1,048,576 bytes by default: raise its max_payload above ${maxPayload}, with room for headers, before such events are written`,
+  ];
 }
 
-function report({ pending, maxPayload }: Plan, logger: Logger): void {
+function report({ pending, maxPayload }: Plan, warnings: readonly string[], logger: Logger): void {
   for (const { name } of pending)
     logger.info({ event: 'migration_applied', migration: name }, `applied ${name}`);
   if (maxPayload !== null) logger.info({ event: 'max_payload_changed', ...maxPayload }, 'size limit changed');
+  for (const warning of warnings) logger.warn({ event: 'migration_warning' }, warning);
 }

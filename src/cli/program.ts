@@ -1,0 +1,65 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { type CliContext, printLine } from './context.ts';
+import { registerDev } from './dev.ts';
+import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts';
+import { registerMigrate } from './migrate.ts';
+import { registerRelay } from './relay.ts';
+import { reportError } from './report-error.ts';
+
+/** Runs one command line and resolves to the exit code. */
+export async function runCli(args: readonly string[], context: CliContext): Promise<number> {
+  const program = createProgram(context);
+  try {
+    await program.parseAsync(args.length === 0 ? ['--help'] : [...args], { from: 'user' });
+    return EXIT.ok;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    reportError(error, context);
+    return exitCodeOf(error);
+  }
+}
+
+function createProgram(context: CliContext): Command {
+  const program = new Command('postcommit')
+    .description(
+      'Transactional outbox relay: PostgreSQL to NATS JetStream, every committed event once and in order.',
+    )
+    .version(packageVersion())
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.stdout.write(text),
+      writeErr: (text) => context.stderr.write(text),
+      outputError: (text, write) =>
+        write(text.replace(/\n\(Did you mean (.*)\?\)/, '\nhint: did you mean $1?')),
+    })
+    .showSuggestionAfterError()
+    .addHelpText('after', EXAMPLES + EXIT_CODES_HELP);
+  registerMigrate(program, context);
+  registerRelay(program, context);
+  registerDev(program, context);
+  for (const command of program.commands) inheritUsageErrors(command, context);
+  inheritUsageErrors(program, context);
+  return program;
+}
+
+const EXAMPLES = `
+Examples:
+  postcommit dev                # a private PostgreSQL and NATS to try it with
+  postcommit migrate            # DATABASE_URL
+  postcommit relay              # DATABASE_URL and NATS_URL
+  postcommit relay --help       # every setting
+`;
+
+function inheritUsageErrors(command: Command, { stderr }: CliContext): void {
+  const path = command.parent === null ? 'postcommit' : `postcommit ${command.name()}`;
+  command.exitOverride((error) => {
+    if (error.exitCode !== 0) printLine(stderr, `hint: ${path} --help shows what there is`);
+    throw error;
+  });
+}
+
+function packageVersion(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
