@@ -1,0 +1,26 @@
+import type { NatsConnection } from '@nats-io/transport-node';
+import { type BrokerLink, connectBroker, linkTo } from '../jetstream/index.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { ConsumeOptions } from './options.ts';
+
+export interface Broker {
+  readonly link: BrokerLink;
+  /** Closes what was opened here; a connection of the caller stays open. */
+  release(): Promise<void>;
+}
+
+/** @throws PostcommitError `broker-unreachable` or `config-invalid` */
+export async function openBroker(nats: ConsumeOptions['nats'], logger: Logger): Promise<Broker> {
+  if (typeof nats !== 'string' && 'waitConnected' in nats) return { link: nats, release: nothing };
+  if (typeof nats !== 'string' && isConnection(nats))
+    return { link: linkTo(nats, { logger }), release: nothing };
+  const settings = typeof nats === 'string' ? { servers: nats.split(',') } : nats;
+  const link = await connectBroker(settings, { logger });
+  return { link, release: () => link.close() };
+}
+
+function isConnection(nats: object): nats is NatsConnection {
+  return 'getServer' in nats;
+}
+
+async function nothing(): Promise<void> {}

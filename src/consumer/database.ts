@@ -1,0 +1,107 @@
+import { PostcommitError } from '../errors.ts';
+
+/** `pg.Pool`, by its structure. */
+export interface PgPool {
+  connect(): Promise<PgClient>;
+  readonly totalCount: number;
+}
+
+/** A client out of a `pg.Pool`. */
+export interface PgClient {
+  query(text: string, values?: unknown[]): Promise<unknown>;
+  release(destroy?: boolean): void;
+}
+
+/** A Drizzle database, by its structure. */
+export interface DrizzleDatabase {
+  transaction(work: (tx: never) => Promise<unknown>): Promise<unknown>;
+}
+
+/** Where the effects and the inbox live. */
+export type ConsumerDatabase = PgPool | DrizzleDatabase;
+
+/** What a handler gets as `tx`: the client of a pool, or the transaction of a Drizzle database. */
+export type TransactionOf<Database> = Database extends DrizzleDatabase
+  ? Parameters<Parameters<Database['transaction']>[0]>[0]
+  : Database extends { connect: { (): Promise<infer Client>; (callback: never): void } }
+    ? Client
+    : Database extends { connect(): Promise<infer Client> }
+      ? Client
+      : never;
+
+/**
+ * Runs the work in one transaction that commits durably, whatever the role's or database's default for
+ * `synchronous_commit` is: an acknowledged effect must survive a crash. Rejects with the work's own error
+ * only if the rollback after it succeeded.
+ */
+export type Transact<Tx> = <Result>(work: (tx: Tx) => Promise<Result>) => Promise<Result>;
+
+// Said at the end: the value at COMMIT counts, and in a transaction that failed (a handler swallowed the error)
+// this statement fails too, where COMMIT alone would quietly roll back.
+const COMMIT_DURABLY = 'SET LOCAL synchronous_commit = on';
+
+export function createTransact<Database extends ConsumerDatabase>(
+  database: Database,
+): Transact<TransactionOf<Database>> {
+  if (isDrizzle(database)) return drizzleTransact(database) as Transact<TransactionOf<Database>>;
+  if (typeof database?.connect === 'function' && 'totalCount' in database) {
+    return poolTransact(database) as Transact<unknown> as Transact<TransactionOf<Database>>;
+  }
+  throw new PostcommitError(
+    'config-invalid',
+    'consume() needs `db`: a pg.Pool or a Drizzle database',
+    'A single client cannot serve: each message takes a transaction of its own.',
+  );
+}
+
+function isDrizzle(database: ConsumerDatabase): database is DrizzleDatabase {
+  return typeof (database as Partial<DrizzleDatabase> | undefined)?.transaction === 'function';
+}
+
+function drizzleTransact(database: DrizzleDatabase): Transact<never> {
+  return async <Result>(work: (tx: never) => Promise<Result>) => {
+    const { sql } = await import('drizzle-orm');
+    return (await database.transaction(async (tx: { execute(statement: unknown): Promise<unknown> }) => {
+      const result = await work(tx as never);
+      await tx.execute(sql.raw(COMMIT_DURABLY));
+      return result;
+    })) as Result;
+  };
+}
+
+function poolTransact(pool: PgPool): Transact<PgClient> {
+  return async (work) => {
+    const client = await pool.connect();
+    try {
+      await client.query('BEGIN');
+      const result = await work(client);
+      refuseEndedTransaction(client);
+      await client.query(`${COMMIT_DURABLY}; COMMIT`);
+      client.release();
+      return result;
+    } catch (error) {
+      await rollBack(client);
+      throw error;
+    }
+  };
+}
+
+async function rollBack(client: PgClient): Promise<void> {
+  try {
+    await client.query('ROLLBACK');
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+  client.release();
+}
+
+/** Otherwise a handler's own ROLLBACK would take the inbox row with it, and the message be acknowledged. */
+function refuseEndedTransaction(client: PgClient & { getTransactionStatus?(): unknown }): void {
+  if (client.getTransactionStatus?.() !== 'I') return;
+  throw new PostcommitError(
+    'outside-transaction',
+    'the handler ended the transaction it was given',
+    'Throw to roll back, return to commit; use a savepoint for a part of the work.',
+  );
+}

@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto';
+import { PostcommitError } from '../errors.ts';
+import type { OutboxEvent } from '../event.ts';
+import { serverErrorOf, withoutWrapper } from '../postgres/server-error.ts';
+import {
+  recogniseTransaction,
+  type Transaction,
+  type TransactionHandle,
+} from '../postgres/transaction-handle.ts';
+import { type EncodedEvent, encodeEvent } from './event-rules.ts';
+
+/** One call is one statement with one parameter: its text is held several times over on the way to the table. */
+const MAX_EVENTS = 100_000;
+const MAX_BASE64_BYTES = 96 * 1024 * 1024;
+
+/**
+ * Writes events to the outbox in the caller's transaction, with one INSERT: they are published, in this order,
+ * if and only if the transaction commits. Returns their ids.
+ *
+ * `tx` is a `pg` client after BEGIN, a Drizzle transaction, or any `{ query(text, values) }` on the connection
+ * of a transaction, which costs one more round trip to prove that there is one.
+ *
+ * @throws PostcommitError `event-invalid` or `outside-transaction`. Nothing was written then.
+ */
+export async function enqueue(tx: TransactionHandle, event: OutboxEvent): Promise<string>;
+export async function enqueue(tx: TransactionHandle, events: readonly OutboxEvent[]): Promise<string[]>;
+export async function enqueue(
+  tx: TransactionHandle,
+  events: OutboxEvent | readonly OutboxEvent[],
+): Promise<string | string[]> {
+  const transaction = await recogniseTransaction(tx);
+  if (!isArray(events)) {
+    const encoded = encodeEvent(events);
+    await insert(transaction, [encoded]);
+    return encoded.id;
+  }
+  refuseTooMany(events.length);
+  const encoded = events.map((event, place) => encodeEvent(event, place));
+  refuseTooLarge(encoded);
+  if (encoded.length > 0) await insert(transaction, encoded);
+  return encoded.map(({ id }) => id);
+}
+
+async function insert(transaction: Transaction, events: readonly EncodedEvent[]): Promise<void> {
+  const [first, ...more] = events;
+  if (first === undefined) return;
+  try {
+    const guard = transaction.proven ? UNGUARDED : await leaveToken(transaction);
+    if (more.length === 0) await insertOne(transaction, first, guard);
+    else await insertMany(transaction, events, guard);
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+const INTO = 'INSERT INTO postcommit.outbox (event_id, subject, key, type, headers, payload)';
+
+/** A condition of the INSERT with its one parameter, or nothing. */
+interface Guard {
+  where(parameter: string): string;
+  readonly values: readonly string[];
+}
+
+const UNGUARDED: Guard = { where: () => '', values: [] };
+
+/**
+ * Leaves a mark that ends with the transaction. The INSERT refuses to run without it: a pool, or a connection
+ * in autocommit, would have written an event that no rollback takes back.
+ */
+async function leaveToken(transaction: Transaction): Promise<Guard> {
+  const token = randomUUID();
+  await transaction.run("SELECT set_config('postcommit.transaction', $1::text, true)", [token]);
+  return {
+    where: (
+      parameter,
+    ) => ` WHERE CASE WHEN current_setting('postcommit.transaction', true) = ${parameter}::text THEN true
+      ELSE postcommit.refuse('${NO_TRANSACTION}', 'the handle is not on the connection of a transaction',
+        'Run BEGIN and the statements of enqueue() on one connection; a pool or autocommit cannot do that.') END`,
+    values: [token],
+  };
+}
+
+const NO_TRANSACTION = 'outbox_transaction';
+
+/** Scalars: for a single event a third cheaper than a JSON recordset (0.34 against 0.46 ms with the round trip). */
+async function insertOne(transaction: Transaction, event: EncodedEvent, guard: Guard): Promise<void> {
+  await transaction.run(
+    `${INTO} SELECT $1::text::uuid, $2::text, $3::text, $4::text, $5::text::jsonb, decode($6::text, 'base64')${guard.where('$7')}`,
+    [event.id, event.subject, event.key, event.type, event.headers, event.payload, ...guard.values],
+  );
+}
+
+/** As cheap per event as arrays from 100 events on, and one text parameter is what every driver can send. */
+async function insertMany(
+  transaction: Transaction,
+  events: readonly EncodedEvent[],
+  guard: Guard,
+): Promise<void> {
+  await transaction.run(
+    `${INTO} SELECT id, subject, key, type, headers::jsonb, decode(payload, 'base64') FROM ROWS FROM (
+      json_to_recordset($1::text::json) AS (id uuid, subject text, key text, type text, headers text, payload text)
+    ) WITH ORDINALITY AS event (id, subject, key, type, headers, payload, place)${guard.where('$2')} ORDER BY place`,
+    [JSON.stringify(events), ...guard.values],
+  );
+}
+
+function refuseTooMany(count: number): void {
+  if (count <= MAX_EVENTS) return;
+  throw new PostcommitError(
+    'event-invalid',
+    `${count} events are too many for one call of enqueue(), which takes ${MAX_EVENTS}`,
+    'Call it several times in the same transaction, or write them with INSERT ... SELECT.',
+  );
+}
+
+function refuseTooLarge(events: readonly EncodedEvent[]): void {
+  const bytes = events.reduce((sum, { payload, headers }) => sum + payload.length + headers.length, 0);
+  if (bytes <= MAX_BASE64_BYTES) return;
+  throw new PostcommitError(
+    'event-invalid',
+    `the ${events.length} events are too large for one call of enqueue() (${bytes} bytes as text, of ${MAX_BASE64_BYTES})`,
+    'Call it several times in the same transaction.',
+  );
+}
+
+/** Says what a refusal means; anything else comes out as the driver's own error, without the statement's parameters. */
+function explain(thrown: unknown): unknown {
+  const answer = serverErrorOf(thrown);
+  const cause = withoutWrapper(thrown);
+  if (answer?.code === '23514' && answer.constraint?.startsWith('outbox_')) {
+    const code = answer.constraint === NO_TRANSACTION ? 'outside-transaction' : 'event-invalid';
+    return new PostcommitError(code, answer.message.replace(/^postcommit: /, ''), answer.hint ?? '', {
+      cause,
+    });
+  }
+  if (answer?.code === '42P01' || answer?.code === '3F000') {
+    return new PostcommitError(
+      'migration-missing',
+      `the database has no outbox: ${answer.message}`,
+      'Run `postcommit migrate` on this database.',
+      { cause },
+    );
+  }
+  return cause;
+}
+
+/** Array.isArray, which does not narrow readonly arrays. */
+function isArray(events: OutboxEvent | readonly OutboxEvent[]): events is readonly OutboxEvent[] {
+  return Array.isArray(events);
+}

@@ -1,0 +1,46 @@
+/** What PostgreSQL said about a statement, in the words of the wire protocol. */
+export interface ServerError {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly constraint?: string;
+}
+
+/**
+ * The error below an ORM's own: Drizzle's wrapper prints every parameter of the statement in its message, and
+ * payloads must not reach logs.
+ */
+export function withoutWrapper(thrown: unknown): unknown {
+  let error = thrown;
+  while (error instanceof Error && 'params' in error && error.cause !== undefined) error = error.cause;
+  return error;
+}
+
+/** What the server answered, undefined for anything that is not an answer of PostgreSQL. */
+export function serverErrorOf(thrown: unknown): ServerError | undefined {
+  const error = withoutWrapper(thrown);
+  if (!(error instanceof Error)) return undefined;
+  // postgres.js calls the constraint `constraint_name`.
+  const { code, severity, hint, constraint, constraint_name } = error as Error & Record<string, unknown>;
+  if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code) || severity === undefined) return undefined;
+  const named = constraint ?? constraint_name;
+  return {
+    code,
+    message: error.message,
+    ...(typeof hint === 'string' ? { hint } : {}),
+    ...(typeof named === 'string' ? { constraint: named } : {}),
+  };
+}
+
+/**
+ * True for what the server says while it goes down, comes up, fails over or runs out of a resource: connection
+ * exceptions, insufficient resources, shutdown, I/O errors, a primary that became a standby.
+ */
+export function isOutageState(code: string): boolean {
+  return /^(08|53|58)/.test(code) || /^57P0[1-5]$/.test(code) || code === '25006';
+}
+
+/** True where another transaction was in the way, or a time limit ended the wait for it: worth another attempt. */
+export function isContentionState(code: string): boolean {
+  return ['40001', '40P01', '55P03', '57014'].includes(code);
+}
