@@ -1,0 +1,122 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import type { StoredEvent } from '../../src/event.ts';
+import {
+  type BrokerLink,
+  connectBroker,
+  createPublisher,
+  createStream,
+  encodeHeaders,
+  type Failure,
+  lookUpStream,
+  type Publisher,
+  type PublisherOptions,
+  type StreamDefinition,
+  type StreamState,
+} from '../../src/jetstream/index.ts';
+import { silentLogger } from '../../src/telemetry/logger.ts';
+import { natsUrl, scratchName } from '../support/services.ts';
+
+export interface ScratchStream extends AsyncDisposable {
+  readonly link: BrokerLink;
+  readonly name: string;
+  /** A subject the stream captures. */
+  readonly subject: string;
+  state(): Promise<StreamState>;
+}
+
+/** A stream of its own on the server of this run (or the given one); `raw` is the server's own configuration. */
+export async function openScratchStream(
+  options: { url?: string; definition?: Partial<StreamDefinition>; raw?: object } = {},
+): Promise<ScratchStream> {
+  const link = await connectBroker({ servers: [options.url ?? natsUrl()] }, { logger: silentLogger() });
+  const name = options.definition?.name ?? scratchName('js');
+  const manager = await jetstreamManager(link.connection);
+  const subjects = [`${name}.>`];
+  if (options.raw === undefined) {
+    const created = await createStream(link, { name, subjects, ...options.definition });
+    if (created.kind !== 'found') throw new Error(JSON.stringify(created));
+  } else {
+    await manager.streams.add({ name, subjects, ...options.raw });
+  }
+  return {
+    link,
+    name,
+    subject: `${name}.a`,
+    async state() {
+      const found = await lookUpStream(link, name);
+      if (found.kind !== 'found') throw new Error(JSON.stringify(found));
+      return found.state;
+    },
+    async [Symbol.asyncDispose]() {
+      if (link.connected) await manager.streams.delete(name).catch(() => undefined);
+      await link.close();
+    },
+  };
+}
+
+export function storedEvent(position: number, fields: Partial<StoredEvent> = {}): StoredEvent {
+  return {
+    position,
+    eventId: `event-${position}`,
+    subject: 'a',
+    key: null,
+    type: null,
+    headers: null,
+    payload: Buffer.from(`payload ${position}`),
+    createdAtMs: 0,
+    ...fields,
+  };
+}
+
+export type Settled = readonly [token: number, result: number | Failure];
+
+export interface RecordingPublisher extends Disposable {
+  readonly publisher: Publisher;
+  /** In the order in which they came: the sequence, or the failure. */
+  readonly settled: readonly Settled[];
+  kinds(): string[];
+  /** Resolves once so many have settled. */
+  until(count: number): Promise<readonly Settled[]>;
+}
+
+export function createRecordingPublisher(
+  options: Omit<PublisherOptions, 'onStored' | 'onFailure'>,
+): RecordingPublisher {
+  const settled: Settled[] = [];
+  const waiting = new Map<number, () => void>();
+  const settle = (token: number, result: number | Failure) => {
+    settled.push([token, result]);
+    waiting.get(settled.length)?.();
+  };
+  const publisher = createPublisher({ ...options, onStored: settle, onFailure: settle });
+  return {
+    publisher,
+    settled,
+    kinds: () => settled.map(([, result]) => (typeof result === 'number' ? 'stored' : result.kind)),
+    async until(count) {
+      if (settled.length < count) await new Promise<void>((resolve) => waiting.set(count, resolve));
+      return settled;
+    },
+    [Symbol.dispose]: () => publisher.close(),
+  };
+}
+
+export interface PublishOptions {
+  readonly expected?: number | null;
+  readonly messageId?: string | null;
+  readonly source?: string;
+  readonly event?: Partial<StoredEvent>;
+  readonly stream?: string;
+}
+
+/** Publishes an event of that position, which is its token too, as the relay would. */
+export function publishEvent(
+  publisher: Publisher,
+  { name, subject }: Pick<ScratchStream, 'name' | 'subject'>,
+  position: number,
+  { expected = null, messageId = null, source = 'test', event = {}, stream = name }: PublishOptions = {},
+): void {
+  const stored = storedEvent(position, { subject, ...event });
+  const headers = encodeHeaders(stored, { stream, source, messageId, expectedLastSequence: expected });
+  publisher.publish({ subject: stored.subject, headers, payload: stored.payload }, position);
+}
