@@ -32,7 +32,15 @@ export async function recogniseTransaction(handle: TransactionHandle): Promise<T
   refusePoolsAndDatabases(handle);
   refuseWrongStatus(handle);
   const run: Transaction['run'] = async (text, values) => rowsOf(await handle.query(text, [...values]));
-  return { run, proven: has(handle, 'getTransactionStatus') };
+  return { run, proven: has(handle, 'getTransactionStatus') && isIdle(handle) };
+}
+
+/**
+ * A `pg` client learns its status when a statement has ended, and reports a failed one a moment before that: right
+ * after a COMMIT that failed, it still says that it is in the transaction.
+ */
+function isIdle(handle: object): boolean {
+  return (handle as { readyForQuery?: unknown }).readyForQuery !== false;
 }
 
 function isDrizzleTransaction(handle: TransactionHandle): handle is DrizzleTransaction {
@@ -78,15 +86,18 @@ function refuseWrongStatus(handle: object): void {
   if (!has(handle, 'getTransactionStatus')) return;
   const status: unknown = handle.getTransactionStatus();
   if (status === 'T') return;
-  if (status === 'E') {
-    throw outside(
-      'the transaction has failed already and can only be rolled back',
-      'Look for the first error in it, which something swallowed; use a savepoint where an error is expected.',
-    );
-  }
+  if (status === 'E') throw transactionFailed();
   throw outside(
     'the client is not in a transaction',
     'Await `client.query("BEGIN")` on the same client first.',
+  );
+}
+
+/** For a transaction that only waits for its ROLLBACK. */
+export function transactionFailed(): PostcommitError {
+  return outside(
+    'the transaction has failed already and can only be rolled back',
+    'Look for the first error in it, which something swallowed; use a savepoint where an error is expected.',
   );
 }
 

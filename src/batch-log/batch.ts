@@ -1,0 +1,25 @@
+import type { PositionRanges } from '../postgres/position-ranges.ts';
+
+export type Ordering = 'stream' | 'key' | 'none';
+
+/** Why a row was written; see `docs/architecture.md`. */
+export type BatchKind = 'new' | 'retry' | 'again' | 'marker' | 'found' | 'replay';
+
+/** A row of the batch log: event i of it may only ever be stored at `firstSequence + i`. */
+export interface Batch {
+  readonly stream: string;
+  /** Creation time of the stream. */
+  readonly incarnation: string;
+  readonly batch: number;
+  readonly epoch: number;
+  readonly ordering: Ordering;
+  readonly kind: BatchKind;
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  /** Highest sequence known to hold our message at the time; null before the first. */
+  readonly settledTo: number | null;
+  readonly positions: PositionRanges;
+  readonly parked: PositionRanges;
+  readonly readTo: number;
+  readonly openFrom: number;
+}

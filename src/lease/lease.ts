@@ -1,0 +1,102 @@
+import type { Session } from '../postgres/session.ts';
+
+/** First key of the two-part advisory locks; spells "post". The second part is 0 for the leader, else an epoch. */
+export const LOCK_NAMESPACE = 0x706f7374;
+const LEADER = 0;
+
+export interface LeaseTerms {
+  /** Shown to operators: who holds the lease. */
+  readonly member: string;
+  readonly ttlMs: number;
+}
+
+/**
+ * Tries to take the lead: with the leader's session lock (a dead leader's is free at once), or without it when the
+ * lease has run out on the database's clock (a hung leader still holds the lock). Returns the new epoch.
+ */
+export async function takeLead(session: Session, { member, ttlMs }: LeaseTerms): Promise<number | null> {
+  const [row] = await session.query({
+    name: 'postcommit_take_lead',
+    text: `with seat as materialized (select pg_try_advisory_lock($1, ${LEADER}) as free)
+           update postcommit.lease l
+              set epoch = l.epoch + 1, holder = $2, expires_at = clock_timestamp() + $3 * interval '1 millisecond'
+             from seat
+            where seat.free or l.expires_at < clock_timestamp()
+        returning l.epoch`,
+    values: [LOCK_NAMESPACE, member, ttlMs],
+  });
+  return row === undefined ? null : Number(row[0]);
+}
+
+/** False: another epoch rules. */
+export async function renewIfLeading(session: Session, epoch: number, ttlMs: number): Promise<boolean> {
+  const rows = await session.query({
+    name: 'postcommit_renew',
+    text: `update postcommit.lease set expires_at = clock_timestamp() + $2 * interval '1 millisecond'
+            where epoch = $1 returning 1`,
+    values: [epoch, ttlMs],
+  });
+  return rows.length === 1;
+}
+
+/** Lets a standby take over without waiting, after a clean stop. */
+export async function releaseIfLeading(session: Session, epoch: number): Promise<void> {
+  await session.query({
+    text: 'update postcommit.lease set holder = null, expires_at = null where epoch = $1',
+    values: [epoch],
+  });
+}
+
+/** Marks a session as one of this epoch's, so that a successor finds and terminates it. */
+export async function joinEpoch(session: Session, epoch: number): Promise<void> {
+  await session.query({
+    text: 'select pg_advisory_lock_shared($1, $2)',
+    values: [LOCK_NAMESPACE, lockKey(epoch)],
+  });
+}
+
+/** Ends the sessions of every other epoch. Returns how many there were. */
+export async function terminatePredecessors(session: Session, epoch: number): Promise<number> {
+  const [row] = await session.query({
+    text: `select count(pg_terminate_backend(pid)) from (
+             select distinct pid from pg_locks
+              where locktype = 'advisory' and objsubid = 2 and classid = $1::oid
+                and database = (select oid from pg_database where datname = current_database())
+                and objid not in (${LEADER}::oid, $2::oid) and granted and pid <> pg_backend_pid()) former`,
+    values: [LOCK_NAMESPACE, lockKey(epoch)],
+  });
+  return Number(row?.[0] ?? 0);
+}
+
+/** After a takeover by time: the hung leader's session is ending and still holds the lock. */
+export async function holdLeaderLock(session: Session): Promise<void> {
+  await session.query({ text: "set lock_timeout = '5s'" });
+  const [row] = await session.query({
+    text: `select count(*) from pg_locks where locktype = 'advisory' and granted and objsubid = 2 and classid = $1::oid
+             and objid = ${LEADER}::oid and pid = pg_backend_pid()
+             and database = (select oid from pg_database where datname = current_database())`,
+    values: [LOCK_NAMESPACE],
+  });
+  if (row?.[0] === '0')
+    await session.query({ text: 'select pg_advisory_lock($1, $2)', values: [LOCK_NAMESPACE, LEADER] });
+}
+
+/**
+ * Waits until no plan of an older epoch is in flight (a plan's INSERT holds ROW EXCLUSIVE), and makes one synchronous
+ * write: what the log shows may be visible and yet on no standby; behind this commit it is everywhere.
+ */
+export async function fenceLog(session: Session, epoch: number): Promise<boolean> {
+  await session.query({ text: 'begin' });
+  await session.query({ text: 'lock table postcommit.batches in share row exclusive mode' });
+  const rows = await session.query({
+    text: 'update postcommit.lease set epoch = epoch where epoch = $1 returning 1',
+    values: [epoch],
+  });
+  await session.queryStrictly({ text: 'commit' });
+  return rows.length === 1;
+}
+
+/** Advisory lock keys are 32 bits and 0 is the leader's. */
+function lockKey(epoch: number): number {
+  return (epoch % 0x7fffffff) + 1;
+}

@@ -1,0 +1,195 @@
+import type { StoredEvent } from '../event.ts';
+import { complementOf, type PositionRanges, rangesOf } from '../postgres/position-ranges.ts';
+import type { Session } from '../postgres/session.ts';
+import { createGaps, type GapLook, type Gaps } from './gaps.ts';
+import { type Holders, listHolders } from './holders.ts';
+import { createLiveSegments, type LiveSegments } from './live-segments.ts';
+import { highestPosition, type ReadResult, readEvents } from './read.ts';
+
+/**
+ * Capture: finds every committed event once, in an order that keeps cause before effect.
+ *   R1  Each read takes the lowest visible positions not yet planned, in one snapshot; they are planned in that order.
+ *   R2  The cursor passes invisible rows only up to the sequence's last value that the same statement brought back,
+ *       and only if the limit cut nothing off. What it passes is a gap.
+ *   R3  Nothing here outlives its database session: a new one starts from the batch log.
+ */
+export interface Capture {
+  /** Looks for events; changes nothing until the look is accepted. */
+  look(): Promise<Look>;
+  /** The look's events are planned (or it has none): the next look goes on behind it. */
+  accept(look: Look): void;
+  /** Lists the transactions that hold the insert lock, and learns from it which gaps can be closed. */
+  list(): Promise<Holders>;
+  /** A listing would teach something, and the last one is long enough ago. */
+  listingDue(nowMs: number): boolean;
+  /** Inserts go to this leaf from now on; called before the switch. */
+  addSegment(segment: number): void;
+  readonly state: CaptureState;
+}
+
+export interface CaptureState {
+  /** Highest position looked at. */
+  readonly cursor: number;
+  /** Lowest position that may still turn up. */
+  readonly openFrom: number;
+  readonly gapsOpen: number;
+  /** Last position drawn, as of the last look. */
+  readonly lastPosition: number;
+  /** The leaf that inserts go to, as of the last look. */
+  readonly segment: number;
+  /** Leaves being read. */
+  readonly liveSegments: readonly number[];
+}
+
+export interface Look {
+  readonly events: readonly StoredEvent[];
+  /** More was visible than the limit let through. */
+  readonly cut: boolean;
+  /** The batch row's `read_to`: highest position looked at. */
+  readonly readTo: number;
+  /** The batch row's `open_from`: lowest gap once this look is accepted, else `readTo + 1`. */
+  readonly openFrom: number;
+  readonly gaps: GapLook;
+  readonly result: ReadResult;
+}
+
+export interface CaptureStart {
+  /** Everything up to here was looked at before. */
+  readonly cursor: number;
+  /** Positions at or below the cursor that no plan holds. */
+  readonly gaps: PositionRanges;
+}
+
+/** A listing looks at every lock of the server. With many gaps it pays to do it sooner. */
+const LIST_EVERY_MS = 250;
+const LIST_MANY_EVERY_MS = 50;
+const MANY_GAPS = 100;
+const READ_LIMIT = 1_000;
+const READ_LIMIT_MANY_GAPS = 8_000;
+/** Above so many gaps a bulk transaction has ended: read more at once, or draining would be quadratic. */
+const VERY_MANY_GAPS = 4_000;
+
+export function createCapture(session: Session, start: CaptureStart): Capture {
+  const gaps = createGaps(start.gaps);
+  const segments = createLiveSegments();
+  let cursor = start.cursor;
+  let lastPosition = start.cursor;
+  let currentSegment = 0;
+  let cutBefore = false;
+  let listedAtMs = Number.NEGATIVE_INFINITY;
+
+  return {
+    async look() {
+      const { look, result } = await readWhole({ session, gaps, segments, cursor, cutBefore });
+      const highest = result.events.at(-1)?.position ?? 0;
+      const readTo = reach({ look, result, cursor, highest });
+      const openFrom = lowestGap({ gaps, result, cursor, readTo });
+      return { events: result.events, cut: result.cut, readTo, openFrom, gaps: look, result };
+    },
+    accept({ gaps: look, result, readTo, events }) {
+      const old = events.filter((event) => event.position <= cursor).map((event) => event.position);
+      const fresh = events.filter((event) => event.position > cursor).map((event) => event.position);
+      gaps.looked(look, lookedUpTo(look, result), old);
+      gaps.add(complementOf(rangesOf(fresh), cursor + 1, readTo));
+      cursor = readTo;
+      lastPosition = Math.max(result.lastPosition, lastPosition);
+      currentSegment = result.segment;
+      segments.current(result.segment);
+      cutBefore = result.cut || look.cutOff;
+    },
+    async list() {
+      const holders = await listHolders(session);
+      listedAtMs = performance.now();
+      gaps.listed(holders);
+      segments.listed(holders);
+      for (const segment of segments.unmeasured()) {
+        segments.measured(segment, await highestPosition(session, segment));
+      }
+      segments.drop(gaps.lowest ?? cursor + 1);
+      return holders;
+    },
+    listingDue(nowMs) {
+      if (gaps.count === 0 && !segments.retiring) return false;
+      const every = gaps.count > MANY_GAPS ? LIST_MANY_EVERY_MS : LIST_EVERY_MS;
+      return nowMs - listedAtMs >= every;
+    },
+    addSegment: (segment) => segments.add(segment),
+    get state() {
+      return {
+        cursor,
+        openFrom: gaps.lowest ?? cursor + 1,
+        gapsOpen: gaps.count,
+        lastPosition,
+        segment: currentSegment,
+        liveSegments: segments.live,
+      };
+    },
+  };
+}
+
+interface ReadContext {
+  readonly session: Session;
+  readonly gaps: Gaps;
+  readonly segments: LiveSegments;
+  readonly cursor: number;
+  /** The limit cut the last read off: there is much to read. */
+  readonly cutBefore: boolean;
+}
+
+/** Repeats the read while its own snapshot shows that it left something out. */
+async function readWhole(context: ReadContext): Promise<{ look: GapLook; result: ReadResult }> {
+  const { segments } = context;
+  let read = await readOnce(context, false);
+  if (!segments.live.includes(read.result.segment)) {
+    segments.add(read.result.segment);
+    read = await readOnce(context, true);
+  } else if (read.result.gateOpened) read = await readOnce(context, true);
+  if (!segments.live.includes(read.result.segment))
+    throw new Error('the segment moved twice during one read');
+  return read;
+}
+
+async function readOnce({ session, gaps, segments, cursor, cutBefore }: ReadContext, everything: boolean) {
+  const limit = gaps.count > VERY_MANY_GAPS ? READ_LIMIT_MANY_GAPS : READ_LIMIT;
+  // Behind a cut-off read the lowest gaps alone fill the next one.
+  const look = gaps.lookInto({ everything, atMost: cutBefore ? 2 * limit : Number.POSITIVE_INFINITY });
+  const { ranges, cutOff: gapsOnly, gate } = look;
+  const result = await readEvents(session, {
+    cursor,
+    gaps: ranges,
+    gapsOnly,
+    gate,
+    segments: segments.live,
+    limit,
+  });
+  return { look, result };
+}
+
+/** The lowest gap once a look is accepted. Too low is safe: recovery then looks further than it must. */
+function lowestGap(read: { gaps: Gaps; result: ReadResult; cursor: number; readTo: number }): number {
+  const { gaps, result, cursor, readTo } = read;
+  const seen = rangesOf(result.events.map((event) => event.position));
+  const [firstNew] = complementOf(seen, cursor + 1, readTo);
+  return gaps.lowest ?? firstNew ?? readTo + 1;
+}
+
+/** How far the cursor may go (R2). */
+function reach(read: { look: GapLook; result: ReadResult; cursor: number; highest: number }): number {
+  const { look, result, cursor, highest } = read;
+  if (look.cutOff) return cursor;
+  if (result.cut) return Math.max(cursor, highest);
+  return Math.max(cursor, result.lastPosition, highest);
+}
+
+/** Up to which position the look into the gaps was complete. */
+function lookedUpTo(look: GapLook, result: ReadResult): number {
+  const limits = [Number.POSITIVE_INFINITY];
+  if (result.cut) limits.push(result.events.at(-1)?.position ?? 0);
+  if (look.cutOff) limits.push(look.ranges.at(-1) ?? 0);
+  return Math.min(...limits);
+}
+
+/** How many positions a capture has drawn behind it but not read: for the pending gauge. */
+export function unreadPositions({ lastPosition, cursor }: CaptureState): number {
+  return Math.max(0, lastPosition - cursor);
+}

@@ -1,0 +1,182 @@
+import { type PositionRanges, sizeOf, unionOf, without } from '../postgres/position-ranges.ts';
+import type { Holder, Holders } from './holders.ts';
+
+/**
+ * The positions at or below the cursor that no read has seen yet: their transactions are open, or rolled back.
+ *
+ * Gaps live in cohorts: all gaps seen between two listings of the lock's holders have the same first holders.
+ *   C1  A gap is closed only by a read that began after a listing returned without any of its first holders, and that
+ *       no limit cut off below its upper end. What that read does not see will never be.
+ *   C2  Every read looks into all open gaps in the same statement as the new rows, except into gated ones.
+ *   C3  A gap may be gated while the read's own snapshot shows all its holders in progress, and only if a read has
+ *       looked into it since the last departure from its holders.
+ *   C4  Gaps are disjoint.
+ * Cohorts with the same holders are merged, so that work per read depends on the holders, not on the gaps.
+ */
+export interface Gaps {
+  /** A read passed these positions without seeing them. */
+  add(ranges: PositionRanges): void;
+  /** True if some gap has never been listed. */
+  readonly unlisted: boolean;
+  /** A listing, begun after every gap so far was seen, returned. */
+  listed(holders: Holders): void;
+  /**
+   * What the next read has to look into. `everything` also opens the gates. More than `atMost` ranges are cut off:
+   * the read then takes the lowest ones only, and nothing beyond the cursor.
+   */
+  lookInto(options: { everything: boolean; atMost: number }): GapLook;
+  /** A read looked into `look`, as far as `upTo`, and found these positions (sorted). */
+  looked(look: GapLook, upTo: number, found: readonly number[]): void;
+  /** Ranges open. */
+  readonly count: number;
+  /** The lowest open position. */
+  readonly lowest: number | undefined;
+}
+
+export interface GapLook {
+  /** Sorted ranges to look into. */
+  readonly ranges: PositionRanges;
+  /** There are more gaps above these. */
+  readonly cutOff: boolean;
+  /** Transactions whose gaps are left out: the read is void if one of them has ended in its snapshot. */
+  readonly gate: readonly bigint[];
+  readonly cohorts: readonly Cohort[];
+}
+
+interface Cohort {
+  ranges: number[];
+  /** Null until the first listing. Empty: the next read that looks into the cohort closes it. */
+  holders: Map<string, Holder> | null;
+  /** A read has looked into all of it since the last departure from its holders. */
+  looked: boolean;
+}
+
+/** Below this, looking is cheaper than the second read that an opening gate costs. */
+const GATE_FROM_RANGES = 20;
+const GATE_FROM_POSITIONS = 200;
+
+export function createGaps(initial: PositionRanges = []): Gaps {
+  let cohorts: Cohort[] =
+    initial.length === 0 ? [] : [{ ranges: [...initial], holders: null, looked: false }];
+  return {
+    add(ranges) {
+      if (ranges.length === 0) return;
+      const fresh = cohorts.find((cohort) => cohort.holders === null);
+      if (fresh === undefined) cohorts.push({ ranges: [...ranges], holders: null, looked: false });
+      else {
+        append(fresh.ranges, ranges);
+        fresh.looked = false;
+      }
+    },
+    get unlisted() {
+      return cohorts.some((cohort) => cohort.holders === null);
+    },
+    listed(holders) {
+      for (const cohort of cohorts) updateHolders(cohort, holders);
+      cohorts = mergeAlike(cohorts);
+    },
+    lookInto({ everything, atMost }) {
+      const gated = everything ? [] : cohorts.filter(mayBeGated);
+      const open = cohorts.filter((cohort) => !gated.includes(cohort));
+      const ranges = open.length === 1 ? (open[0]?.ranges ?? []) : unionOfDisjoint(open);
+      const cutOff = ranges.length / 2 > atMost;
+      return {
+        ranges: cutOff ? ranges.slice(0, 2 * atMost) : ranges,
+        cutOff,
+        gate: [...new Set(gated.flatMap(transactionsOf))],
+        cohorts: open,
+      };
+    },
+    looked(look, upTo, found) {
+      for (const cohort of look.cohorts) lookedInto(cohort, upTo, found);
+      cohorts = cohorts.filter((cohort) => cohort.ranges.length > 0);
+    },
+    get count() {
+      return cohorts.reduce((sum, cohort) => sum + cohort.ranges.length / 2, 0);
+    },
+    get lowest() {
+      return cohorts.reduce<number | undefined>((low, { ranges: [first] }) => {
+        return first === undefined || (low !== undefined && low < first) ? low : first;
+      }, undefined);
+    },
+  };
+}
+
+/** New gaps lie above all older ones: they are found beyond the cursor. */
+function append(ranges: number[], above: PositionRanges): void {
+  for (let i = 0; i < above.length; i += 2) {
+    const from = above[i] as number;
+    const to = above[i + 1] as number;
+    if (ranges.at(-1) === from - 1) ranges[ranges.length - 1] = to;
+    else ranges.push(from, to);
+  }
+}
+
+function updateHolders(cohort: Cohort, listing: Holders): void {
+  if (cohort.holders === null) {
+    cohort.holders = new Map(listing);
+    return;
+  }
+  for (const id of cohort.holders.keys()) {
+    const still = listing.get(id);
+    if (still !== undefined) cohort.holders.set(id, still);
+    else {
+      cohort.holders.delete(id);
+      cohort.looked = false; // C3
+    }
+  }
+}
+
+function mergeAlike(cohorts: readonly Cohort[]): Cohort[] {
+  const groups = new Map<string, Cohort[]>();
+  for (const cohort of cohorts) {
+    const key = [...(cohort.holders?.keys() ?? [])].sort().join(' ');
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [cohort]);
+    else group.push(cohort);
+  }
+  return [...groups.values()].map((group) => {
+    const [first] = group;
+    if (first === undefined || group.length === 1) return first as Cohort;
+    return {
+      ranges: unionOfDisjoint(group),
+      holders: first.holders,
+      looked: group.every((cohort) => cohort.looked),
+    };
+  });
+}
+
+/** C4: an overlap would plan an event twice, and nothing further down would refuse it. */
+function unionOfDisjoint(cohorts: readonly Cohort[]): number[] {
+  const union = unionOf(cohorts.map((cohort) => cohort.ranges));
+  const sum = cohorts.reduce((total, cohort) => total + sizeOf(cohort.ranges), 0);
+  if (sizeOf(union) !== sum) throw new Error('gaps overlap: a position would be planned twice');
+  return union;
+}
+
+function mayBeGated({ ranges, holders, looked }: Cohort): boolean {
+  if (!looked || holders === null || holders.size === 0) return false;
+  if (ranges.length / 2 < GATE_FROM_RANGES && sizeOf(ranges) < GATE_FROM_POSITIONS) return false;
+  return [...holders.values()].every((holder) => holder.xid !== null);
+}
+
+function transactionsOf({ holders }: Cohort): bigint[] {
+  return [...(holders?.values() ?? [])].flatMap(({ xid }) => (xid === null ? [] : [xid]));
+}
+
+function lookedInto(cohort: Cohort, upTo: number, found: readonly number[]): void {
+  const { rest } = without(cohort.ranges, found);
+  const closing = cohort.holders !== null && cohort.holders.size === 0;
+  cohort.ranges = closing ? above(rest, upTo) : rest; // C1
+  cohort.looked = (cohort.ranges.at(-1) ?? 0) <= upTo;
+}
+
+function above(ranges: PositionRanges, limit: number): number[] {
+  const rest: number[] = [];
+  for (let i = 0; i < ranges.length; i += 2) {
+    const from = ranges[i] as number;
+    const to = ranges[i + 1] as number;
+    if (to > limit) rest.push(Math.max(from, limit + 1), to);
+  }
+  return rest;
+}

@@ -1,0 +1,76 @@
+import pgListen from 'pg-listen';
+import type { Logger } from '../telemetry/logger.ts';
+
+/** The channel that the outbox's trigger notifies. */
+const CHANNEL = 'postcommit';
+/** A half-open socket brings no error: the session is asked for a sign of life this often, and gets as long to answer. */
+const HEARTBEAT_MS = 5_000;
+
+/** The session that LISTENs. It comes back by itself, for ever. */
+export interface Listener {
+  /** False while notifications may be missed: nobody may park then. */
+  readonly listening: boolean;
+  close(): Promise<void>;
+}
+
+export interface ListenerOptions {
+  readonly url: string;
+  readonly logger: Logger;
+  /** A notification arrived, or some may have been missed: look. */
+  readonly wake: () => void;
+}
+
+/** @throws if the first connection fails; later losses are its own affair. */
+export async function listen({ url, logger, wake }: ListenerOptions): Promise<Listener> {
+  let listening = false;
+  let closed = false;
+  const subscriber = pgListen.default(
+    {
+      connectionString: url,
+      application_name: 'postcommit listen',
+      connectionTimeoutMillis: HEARTBEAT_MS,
+      query_timeout: HEARTBEAT_MS,
+    },
+    {
+      paranoidChecking: HEARTBEAT_MS,
+      retryTimeout: Number.POSITIVE_INFINITY,
+      retryInterval(attempt) {
+        // The only way to end pg-listen's reconnecting from outside.
+        if (closed) throw new Error('closed');
+        return Math.min(100 * 2 ** attempt, 5_000);
+      },
+      parse: () => undefined,
+    },
+  );
+  subscriber.notifications.on(CHANNEL, wake);
+  subscriber.events.on('reconnect', (attempt) => {
+    listening = false;
+    if (attempt === 1)
+      logger.warn({ event: 'listen-lost' }, 'the listening session was lost; polling until it is back');
+    wake();
+  });
+  subscriber.events.on('connected', () => {
+    if (closed) return void subscriber.close().catch(() => undefined);
+    listening = true;
+    wake(); // What was notified in between is gone: drain.
+  });
+  subscriber.events.on('error', ({ message }) => {
+    listening = false;
+    if (!closed)
+      logger.error({ event: 'listen-failed', reason: message }, `the listening session failed: ${message}`);
+    wake();
+  });
+  await subscriber.connect();
+  await subscriber.listenTo(CHANNEL);
+  listening = true;
+  return {
+    get listening() {
+      return listening;
+    },
+    async close() {
+      closed = true;
+      listening = false;
+      await subscriber.close().catch(() => undefined);
+    },
+  };
+}

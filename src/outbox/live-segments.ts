@@ -1,0 +1,84 @@
+import type { Holders } from './holders.ts';
+
+/** The ring of leaves that the migration made. */
+export const SEGMENTS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7];
+
+/**
+ * The leaves that may hold unread rows.
+ *   S1  After a start every leaf is live: an uncommitted row may lie in any.
+ *   S2  A leaf becomes live before the switch that points inserts to it.
+ *   S3  A leaf leaves only when inserts go elsewhere, all holders listed after that have ended, and its highest
+ *       position lies below the lowest open one.
+ */
+export interface LiveSegments {
+  readonly live: readonly number[];
+  add(segment: number): void;
+  /** Inserts go to this leaf, says a read. */
+  current(segment: number): void;
+  listed(holders: Holders): void;
+  /** Leaves without holders whose highest position is not known yet. */
+  unmeasured(): readonly number[];
+  measured(segment: number, highest: number): void;
+  /** Drops what is done with. */
+  drop(openFrom: number): void;
+  /** Some leaf other than the current one is still being read. */
+  readonly retiring: boolean;
+}
+
+interface Leaf {
+  /** Who may still insert; null until a listing that began after inserts went elsewhere. */
+  holders: Set<string> | null;
+  /** Its highest position, once nobody can add to it. */
+  highest: number | null;
+}
+
+export function createLiveSegments(): LiveSegments {
+  const leaves = new Map<number, Leaf>(
+    SEGMENTS.map((segment) => [segment, { holders: null, highest: null }]),
+  );
+  let current: number | null = null;
+  let live: readonly number[] = SEGMENTS;
+  const refresh = () => {
+    live = [...leaves.keys()].sort((a, b) => a - b);
+  };
+  return {
+    get live() {
+      return live;
+    },
+    add(segment) {
+      leaves.set(segment, { holders: null, highest: null });
+      refresh();
+    },
+    current(segment) {
+      if (segment === current) return;
+      if (current !== null) leaves.set(current, { holders: null, highest: null });
+      current = segment;
+    },
+    listed(holders) {
+      if (current === null) return;
+      for (const [segment, leaf] of leaves) {
+        if (segment === current) continue;
+        const remaining = [...(leaf.holders ?? holders.keys())].filter((id) => holders.has(id));
+        leaf.holders = new Set(remaining);
+      }
+    },
+    unmeasured() {
+      return [...leaves]
+        .filter(([segment, leaf]) => segment !== current && leaf.holders?.size === 0 && leaf.highest === null)
+        .map(([segment]) => segment);
+    },
+    measured(segment, highest) {
+      const leaf = leaves.get(segment);
+      if (leaf !== undefined) leaf.highest = highest;
+    },
+    drop(openFrom) {
+      for (const [segment, leaf] of leaves) {
+        if (segment !== current && leaf.highest !== null && leaf.highest < openFrom) leaves.delete(segment);
+      }
+      refresh();
+    },
+    get retiring() {
+      return leaves.size > 1;
+    },
+  };
+}

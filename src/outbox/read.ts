@@ -1,0 +1,166 @@
+import type { StoredEvent } from '../event.ts';
+import type { PositionRanges } from '../postgres/position-ranges.ts';
+import type { Session, TextRow } from '../postgres/session.ts';
+
+export interface ReadRequest {
+  /** Positions above it are new. */
+  readonly cursor: number;
+  /** Ranges at or below the cursor to look into as well, in the same snapshot. */
+  readonly gaps: PositionRanges;
+  /** Leave out what lies beyond the cursor. */
+  readonly gapsOnly: boolean;
+  /** Transactions that must still be in progress in the read's snapshot. */
+  readonly gate: readonly bigint[];
+  /** Leaves that may hold unread rows. */
+  readonly segments: readonly number[];
+  /** At most so many events. */
+  readonly limit: number;
+}
+
+export interface ReadResult {
+  /** In position order. */
+  readonly events: readonly StoredEvent[];
+  /** The limit, by number or by bytes, may have cut something off above the last event. */
+  readonly cut: boolean;
+  /** The last position drawn when the read took place. */
+  readonly lastPosition: number;
+  /** The leaf that inserts go to. */
+  readonly segment: number;
+  /** A transaction of the gate has ended: the read must be repeated. */
+  readonly gateOpened: boolean;
+}
+
+/** Payload bytes after which a read stops, so that memory is bounded whatever the sizes. */
+const MAX_READ_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Settings that keep the plan independent of statistics: the leaves are never analysed, and a sequential scan of one
+ * would cost more with every event.
+ */
+export const READ_SETTINGS = {
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
+  bytea_output: 'hex',
+  jit: 'off',
+  max_parallel_workers_per_gather: '0',
+  default_transaction_isolation: 'read committed',
+} as const;
+
+/** Reads the lowest visible positions, of the gaps and beyond the cursor, in one snapshot. */
+export async function readEvents(session: Session, request: ReadRequest): Promise<ReadResult> {
+  const rows = await session.query(readStatement(request));
+  let facts: TextRow | undefined;
+  const events: StoredEvent[] = [];
+  for (const row of rows) {
+    if (row[0] === null) facts = row;
+    else events.push(toEvent(row));
+  }
+  if (facts === undefined) throw new Error('the read brought no facts back');
+  assertAscending(events);
+  const bytes = events.reduce((sum, event) => sum + event.payload.length, 0);
+  return {
+    events,
+    cut: events.length >= request.limit || bytes >= MAX_READ_BYTES,
+    lastPosition: Number(facts[1] ?? 0),
+    segment: Number(facts[2] ?? 0),
+    gateOpened: facts[3] === 'true',
+  };
+}
+
+/** Leaves and limit are literals: they are few, and the planner then prunes and chooses the index in a generic plan too. */
+function readStatement({ cursor, gaps, gapsOnly, gate, segments, limit }: ReadRequest) {
+  const values: unknown[] = [];
+  const parameter = (value: unknown, type: string) => `$${values.push(value)}::${type}`;
+  const facts = `select null::int8, pg_sequence_last_value('postcommit.outbox_position_seq')::text,
+    pg_sequence_last_value('postcommit.segment')::text, ${
+      gate.length === 0
+        ? 'false'
+        : `exists (select from unnest(${parameter(gate.map(String), 'text[]')}) x
+             where pg_visible_in_snapshot(x::xid8, pg_current_snapshot()))`
+    }::text, null, null, null, null`;
+  const sources: string[] = [];
+  if (gaps.length > 0) {
+    const from = parameter(everySecond(gaps, 0), 'int8[]');
+    const to = parameter(everySecond(gaps, 1), 'int8[]');
+    sources.push(`(select r.* from unnest(${from}, ${to}) g(low, high)
+      cross join lateral ${lowest(segments, 'position between g.low and g.high', limit)} r limit ${limit})`);
+  }
+  if (!gapsOnly) sources.push(lowest(segments, `position > ${parameter(cursor, 'int8')}`, limit));
+  const candidates = sources.length === 1 ? sources[0] : `(${sources.join(' union all ')})`;
+  const text = `${facts} union all
+    select position, event_id::text, subject, key, type, headers, payload::text, created from (
+      select c.*, sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
+        from (select * from ${candidates} u order by position limit ${limit}) c) b
+     where bytes_before < ${MAX_READ_BYTES}`;
+  const shape = [
+    gaps.length > 0 ? 'g' : '',
+    gapsOnly ? 'o' : '',
+    gate.length > 0 ? 'x' : '',
+    segments.join(''),
+    limit,
+  ];
+  return { name: `postcommit_read_${shape.join('_')}`, text, values };
+}
+
+const COLUMNS = `position, event_id, subject, key, type, nullif(headers::text, '{}') as headers, payload,
+  date_part('epoch', created_at)::text as created`;
+
+/** The lowest matching rows of some leaves, as a subquery. */
+function lowest(segments: readonly number[], condition: string, limit: number): string {
+  const leaves = segments.map(
+    (segment) =>
+      `(select ${COLUMNS} from postcommit.outbox_${segment} where ${condition} order by position limit ${limit})`,
+  );
+  return leaves.length === 1
+    ? `${leaves[0]}`
+    : `(${leaves.join(' union all ')} order by position limit ${limit})`;
+}
+
+/** Reads the events at these positions, wherever they lie, in position order. Missing ones are left out. */
+export async function readPositions(session: Session, positions: readonly number[]): Promise<StoredEvent[]> {
+  if (positions.length === 0) return [];
+  const rows = await session.query({
+    name: 'postcommit_read_positions',
+    text: `select position, event_id::text, subject, key, type, headers, payload::text, created
+             from (select ${COLUMNS} from postcommit.outbox where position = any($1::int8[])) o order by position`,
+    values: [positions],
+  });
+  return rows.map(toEvent);
+}
+
+/** The highest visible position of a leaf, 0 if it is empty. */
+export async function highestPosition(session: Session, segment: number): Promise<number> {
+  const [row] = await session.query({
+    text: `select position from postcommit.outbox_${segment} order by position desc limit 1`,
+  });
+  return Number(row?.[0] ?? 0);
+}
+
+function toEvent(row: TextRow): StoredEvent {
+  const [position, eventId, subject, key, type, headers, payload, created] = row;
+  return {
+    position: Number(position),
+    eventId: eventId as string,
+    subject: subject as string,
+    key: key ?? null,
+    type: type ?? null,
+    headers: typeof headers === 'string' ? (JSON.parse(headers) as Record<string, string>) : null,
+    payload: Buffer.from((payload as string).slice(2), 'hex'),
+    createdAtMs: Number(created) * 1000,
+  };
+}
+
+function assertAscending(events: readonly StoredEvent[]): void {
+  for (let i = 1; i < events.length; i++) {
+    const [previous, next] = [events[i - 1], events[i]];
+    if (previous === undefined || next === undefined || previous.position >= next.position) {
+      throw new Error('a read returned positions out of order');
+    }
+  }
+}
+
+function everySecond(values: readonly number[], offset: number): number[] {
+  const picked: number[] = [];
+  for (let i = offset; i < values.length; i += 2) picked.push(values[i] as number);
+  return picked;
+}

@@ -1,0 +1,63 @@
+import { PostcommitError } from '../errors.ts';
+import { describeUrl, type Session } from '../postgres/session.ts';
+
+/** @throws PostcommitError `database-unsuitable` where a relay would do harm or could do nothing. */
+export async function assertPrimary(session: Session, url: string): Promise<void> {
+  const [row] = await session.query({
+    text: "select pg_is_in_recovery()::text, current_setting('server_version_num'), current_setting('server_encoding')",
+  });
+  const [recovering, version, encoding] = row ?? [];
+  const { host, database } = describeUrl(url);
+  if (recovering === 'true') {
+    throw new PostcommitError(
+      'database-unsuitable',
+      `PostgreSQL at ${host} is a hot standby: the relay has to write its plans, and must not read ahead of the primary`,
+      'Point DATABASE_URL at the primary.',
+    );
+  }
+  if (Number(version) < 150_000) {
+    throw new PostcommitError(
+      'database-unsuitable',
+      `PostgreSQL at ${host} is older than 15`,
+      'Upgrade the server: ranges of positions are aggregated as PostgreSQL 15 introduced it.',
+    );
+  }
+  if (encoding !== 'UTF8') {
+    throw new PostcommitError(
+      'database-unsuitable',
+      `database ${database} has the encoding ${encoding}`,
+      'Create the database with ENCODING UTF8: subjects and headers are UTF-8 on NATS.',
+    );
+  }
+}
+
+/**
+ * Positions must rise one by one and never come back. A sequence that stands behind the log (after a restore, a
+ * switchover, a RESTART) is moved once, well past it.
+ */
+export async function repairPositionSequence(
+  session: Session,
+  highestRead: number,
+): Promise<'sound' | 'moved'> {
+  const [row] = await session.query({
+    text: `select seqcache, seqincrement, pg_sequence_last_value(seqrelid)
+             from pg_sequence where seqrelid = 'postcommit.outbox_position_seq'::regclass`,
+  });
+  const [cache, increment, last] = row ?? [];
+  if (cache !== '1' || increment !== '1') {
+    throw new PostcommitError(
+      'database-unsuitable',
+      `the sequence postcommit.outbox_position_seq has CACHE ${cache} and INCREMENT ${increment}`,
+      'Run: ALTER SEQUENCE postcommit.outbox_position_seq CACHE 1 INCREMENT 1, then reconnect all writers. Cached positions are drawn long before they are used and would be skipped.',
+    );
+  }
+  if (Number(last ?? 0) >= highestRead) return 'sound';
+  await session.query({
+    text: "select setval('postcommit.outbox_position_seq', $1)",
+    values: [highestRead + MOVED_PAST],
+  });
+  return 'moved';
+}
+
+/** Room for writers that still hold old values. */
+const MOVED_PAST = 1_000_000;

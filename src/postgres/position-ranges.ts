@@ -1,0 +1,101 @@
+/**
+ * A set of positions as sorted, disjoint, inclusive ranges, laid out flat: `[from, to, from, to, ...]`.
+ * Flat, because a bulk transaction among other writers leaves a hundred thousand gaps.
+ */
+export type PositionRanges = readonly number[];
+
+/** PostgreSQL's text form of an int8multirange, for instance `{[1,5),[7,8)}`, whose upper bounds are exclusive. */
+export function parseMultirange(text: string): number[] {
+  const ranges: number[] = [];
+  for (const match of text.matchAll(/\[(-?\d+),(-?\d+)\)/g))
+    ranges.push(Number(match[1]), Number(match[2]) - 1);
+  return ranges;
+}
+
+export function formatMultirange(ranges: PositionRanges): string {
+  const parts: string[] = [];
+  for (let i = 0; i < ranges.length; i += 2) parts.push(`[${at(ranges, i)},${at(ranges, i + 1) + 1})`);
+  return `{${parts.join(',')}}`;
+}
+
+/** Ranges of sorted positions. */
+export function rangesOf(positions: readonly number[]): number[] {
+  const ranges: number[] = [];
+  for (const position of positions) {
+    if (ranges.at(-1) === position - 1) ranges[ranges.length - 1] = position;
+    else ranges.push(position, position);
+  }
+  return ranges;
+}
+
+/** The union of sets; ranges that touch become one. */
+export function unionOf(sets: readonly PositionRanges[]): number[] {
+  const pairs: [number, number][] = [];
+  for (const set of sets) {
+    for (let i = 0; i < set.length; i += 2) pairs.push([at(set, i), at(set, i + 1)]);
+  }
+  pairs.sort((a, b) => a[0] - b[0]);
+  const union: number[] = [];
+  for (const [from, to] of pairs) {
+    const end = union.at(-1);
+    if (end !== undefined && from <= end + 1) union[union.length - 1] = Math.max(end, to);
+    else union.push(from, to);
+  }
+  return union;
+}
+
+/** What a set leaves out between `from` and `to`, both included. */
+export function complementOf(set: PositionRanges, from: number, to: number): number[] {
+  const rest: number[] = [];
+  let next = from;
+  for (let i = 0; i < set.length && next <= to; i += 2) {
+    if (at(set, i + 1) < next) continue;
+    if (at(set, i) > next) rest.push(next, Math.min(at(set, i) - 1, to));
+    next = at(set, i + 1) + 1;
+  }
+  if (next <= to) rest.push(next, to);
+  return rest;
+}
+
+/** A set without some sorted positions, all of which lie in it or not: `taken` are those that did. */
+export function without(
+  set: PositionRanges,
+  positions: readonly number[],
+): { rest: number[]; taken: number[] } {
+  const rest: number[] = [];
+  const taken: number[] = [];
+  let next = 0;
+  for (let i = 0; i < set.length; i += 2) {
+    let from = at(set, i);
+    const to = at(set, i + 1);
+    while (next < positions.length && at(positions, next) < from) next++;
+    for (; next < positions.length && at(positions, next) <= to; next++) {
+      const position = at(positions, next);
+      taken.push(position);
+      if (position > from) rest.push(from, position - 1);
+      from = position + 1;
+    }
+    if (from <= to) rest.push(from, to);
+  }
+  return { rest, taken };
+}
+
+/** How many positions a set holds. */
+export function sizeOf(set: PositionRanges): number {
+  let size = 0;
+  for (let i = 0; i < set.length; i += 2) size += at(set, i + 1) - at(set, i) + 1;
+  return size;
+}
+
+/** Every position of a set, in order. */
+export function* positionsOf(set: PositionRanges): Generator<number> {
+  for (let i = 0; i < set.length; i += 2) {
+    for (let position = at(set, i); position <= at(set, i + 1); position++) yield position;
+  }
+}
+
+function at(values: readonly number[], index: number): number {
+  const value = values[index];
+  if (value === undefined) throw new RangeError(`no element ${index} in ${values.length}`);
+  return value;
+}

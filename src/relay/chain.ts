@@ -1,0 +1,155 @@
+import type { StoredEvent } from '../event.ts';
+import { type BrokerLink, createPublisher, encodeHeaders } from '../jetstream/index.ts';
+import { createBackoff } from '../lifecycle/backoff.ts';
+import type { LaneMeter } from './lane-meter.ts';
+import type { LaneState, Pause } from './lane-state.ts';
+import { createSlots } from './slots.ts';
+
+/**
+ * The sending half of a lane: planned events go out pipelined, each expecting the sequence before its own.
+ *   L2  An event is sent only for its own slot.
+ *   L3  Only an acknowledgement at exactly the planned sequence settles. Every other answer, and none, is doubt.
+ *   L4  In doubt nothing is sent until the stream has been compared with the log.
+ */
+export interface Chain {
+  readonly state: LaneState;
+  /** Highest sequence known to hold our message; null before the first. */
+  readonly settledTo: number | null;
+  /** The last planned sequence. */
+  readonly end: number;
+  readonly pending: number;
+  readonly pendingBytes: number;
+  readonly oldest: StoredEvent | undefined;
+  /** The stream was compared with the log: everything up to `decided` is over. Nothing flows yet. */
+  restart(decided: number, settledTo: number | null): void;
+  /** Planned events take the next slots. `first`: they were never sent before. */
+  append(events: readonly StoredEvent[], options: { first: boolean }): void;
+  /** Sends from now on. */
+  flow(): void;
+  doubt(why: string): void;
+  pause(reason: Pause): void;
+  /** How long to wait before the next attempt; grows until something is stored. */
+  readonly retryAtMs: number;
+  close(): void;
+}
+
+export interface ChainOptions {
+  readonly link: BrokerLink;
+  readonly stream: string;
+  readonly source: string;
+  readonly meter: LaneMeter;
+  /** The chain left `flowing`, or may be cleared sooner than it asked for. */
+  readonly wake: () => void;
+  /** After each settled event. */
+  readonly onSettled: () => void;
+}
+
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the chain's state, its parts named below.
+export function createChain({ link, stream, source, meter, wake, onSettled }: ChainOptions): Chain {
+  const backoff = createBackoff({ firstMs: 50, maxMs: 5_000 });
+  const slots = createSlots();
+  let state: LaneState = { kind: 'doubt', why: 'start' };
+  let start = { decided: 0, settledTo: null as number | null };
+  let retryAtMs = 0;
+  let storedSinceFlow = true;
+
+  const halt = (next: LaneState): void => {
+    publisher.abandon();
+    // The loop itself causes every other transition, and would spin if it were woken by its own.
+    if (state.kind === 'flowing') wake();
+    state = next;
+    retryAtMs = storedSinceFlow ? 0 : performance.now() + backoff.next();
+  };
+  const doubt = (why: string): void => {
+    if (state.kind !== 'doubt') halt({ kind: 'doubt', why });
+  };
+  const pause = (reason: Pause): void => {
+    storedSinceFlow = false;
+    halt({ kind: 'paused', pause: reason });
+    meter.paused(reason);
+  };
+
+  const publisher = createPublisher({
+    link,
+    stream,
+    onStored(token, sequence) {
+      if (token !== sequence) return doubt(`stored at sequence ${sequence} instead of ${token}`); // L3
+      const event = slots.settle(sequence);
+      if (event !== undefined) meter.stored(event);
+      if (!storedSinceFlow) {
+        storedSinceFlow = true;
+        backoff.reset();
+        meter.resumed();
+      }
+      onSettled();
+    },
+    // The first answer that is not `stored` decides; those behind it only follow from it.
+    onFailure(_token, outcome) {
+      meter.failed(outcome.kind);
+      if (outcome.kind === 'duplicate') doubt('the broker calls it a duplicate, which proves nothing');
+      else if (outcome.kind === 'ambiguous') doubt(outcome.reason);
+      else pause({ outcome: outcome.kind, reason: outcome.reason });
+    },
+    onRoom: () => pump(),
+  });
+
+  const pump = (): void => {
+    while (state.kind === 'flowing' && publisher.hasRoom()) {
+      const slot = slots.next();
+      if (slot === undefined) return;
+      const { event, sequence, first } = slot;
+      const messageId = first ? event.eventId : null;
+      const headers = encodeHeaders(event, { stream, source, messageId, expectedLastSequence: sequence - 1 }); // L2
+      publisher.publish({ subject: event.subject, headers, payload: event.payload }, sequence);
+    }
+  };
+
+  const unsubscribe = link.onReconnect(() => {
+    doubt('the connection to NATS was restored');
+    retryAtMs = 0;
+    wake();
+  });
+  return {
+    get state() {
+      return state;
+    },
+    get settledTo() {
+      return slots.head - 1 > start.decided ? slots.head - 1 : start.settledTo;
+    },
+    get end() {
+      return slots.end;
+    },
+    get pending() {
+      return slots.pending;
+    },
+    get pendingBytes() {
+      return slots.pendingBytes;
+    },
+    get oldest() {
+      return slots.oldest;
+    },
+    get retryAtMs() {
+      return retryAtMs;
+    },
+    restart(decided, settledTo) {
+      slots.restart(decided);
+      start = { decided, settledTo };
+    },
+    append(events, options) {
+      slots.append(events, options);
+      pump();
+    },
+    flow() {
+      state = { kind: 'flowing' };
+      if (slots.pending === 0) meter.resumed();
+      storedSinceFlow = slots.pending === 0;
+      pump();
+    },
+    doubt,
+    pause,
+    close() {
+      unsubscribe();
+      publisher.close();
+    },
+  };
+}

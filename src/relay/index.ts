@@ -1,0 +1,9 @@
+export type { LaneOptions, RelayOptions } from './options.ts';
+export {
+  createRelay,
+  type LaneStatus,
+  type Relay,
+  type RelayRole,
+  type RelayStatus,
+  type StopOptions,
+} from './relay.ts';

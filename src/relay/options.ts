@@ -1,0 +1,48 @@
+import { hostname } from 'node:os';
+import type { NatsSettings } from '../jetstream/index.ts';
+import { type Logger, silentLogger } from '../telemetry/logger.ts';
+import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+
+/** One stream with its subjects and its ordering. */
+export interface LaneOptions {
+  readonly stream: string;
+  /** Patterns; an event goes to the first lane that matches. */
+  readonly subjects: readonly string[];
+  readonly ordering: 'stream';
+}
+
+export interface RelayOptions {
+  /** Called at each connect, so that rotated secrets are read again. */
+  readonly databaseUrl: () => string;
+  readonly nats: () => NatsSettings;
+  readonly lanes: readonly LaneOptions[];
+  /** Create a missing stream. Default true. */
+  readonly provision?: boolean;
+  /** Names this outbox in message headers. Default: the database's name and system identifier. */
+  readonly source?: string;
+  /** How long a silent leader keeps the lease, in milliseconds. Default 5,000; at least 1,000. */
+  readonly leaseTtlMs?: number;
+  /** How long stored events stay in the outbox, in milliseconds. Default 24 hours. */
+  readonly retentionMs?: number;
+  /** Shown in the lease to operators. Default: host name and process id. */
+  readonly member?: string;
+  readonly logger?: Logger;
+  readonly metrics?: Metrics;
+}
+
+export type ResolvedOptions = Required<Omit<RelayOptions, 'source'>> & {
+  readonly source: string | undefined;
+};
+
+export function resolveOptions(options: RelayOptions): ResolvedOptions {
+  return {
+    provision: true,
+    leaseTtlMs: 5_000,
+    retentionMs: 24 * 60 * 60 * 1_000,
+    member: `${hostname()}:${process.pid}`,
+    logger: silentLogger(),
+    metrics: createMetrics(),
+    ...options,
+    source: options.source,
+  };
+}

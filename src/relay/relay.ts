@@ -1,0 +1,260 @@
+import { messageOf, PostcommitError } from '../errors.ts';
+import { type BrokerLink, connectBroker } from '../jetstream/index.ts';
+import { sleep } from '../lifecycle/abort.ts';
+import { createBackoff } from '../lifecycle/backoff.ts';
+import { createWakeUp } from '../lifecycle/wake-up.ts';
+import { missingMigrations } from '../migrate/index.ts';
+import { assertPrimary } from '../outbox/suitability.ts';
+import { openSession, type Session } from '../postgres/session.ts';
+import { campaign } from './campaign.ts';
+import type { Lane } from './lane.ts';
+import { type RelayOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { prepareStream } from './prepare-stream.ts';
+import { lead } from './term.ts';
+
+export type RelayRole = 'starting' | 'standby' | 'leader' | 'stopping' | 'stopped';
+
+export interface LaneStatus {
+  readonly stream: string;
+  readonly state: 'starting' | 'publishing' | 'paused';
+  /** Why it is paused, for a person. */
+  readonly reason: string | null;
+  /** Planned and not yet confirmed. */
+  readonly pending: number;
+}
+
+export interface RelayStatus {
+  readonly role: RelayRole;
+  readonly epoch: number | null;
+  readonly databaseConnected: boolean;
+  readonly brokerConnected: boolean;
+  readonly lanes: readonly LaneStatus[];
+  /** `performance.now()` of the last turn of the main loop. */
+  readonly lastProgressAtMs: number;
+}
+
+export interface StopOptions {
+  /** How long planned events may take to be confirmed, in milliseconds. Default 10,000. */
+  readonly graceMs?: number;
+}
+
+/** A relay: publishes what commits in one database, or stands by for the one that does. */
+export interface Relay extends AsyncDisposable {
+  /**
+   * Checks what a first start can check and begins. Throws a PostcommitError when it cannot work: unreachable
+   * servers, missing migrations, a standby, an unfit stream. From then on it reconnects for ever.
+   */
+  start(): Promise<void>;
+  /** Resolves when the relay publishes or stands by for the first time. */
+  readonly ready: Promise<'leader' | 'standby'>;
+  status(): RelayStatus;
+  /** Plans nothing more, settles what was planned, hands over the lease. Safe to call at any time, and again. */
+  stop(options?: StopOptions): Promise<void>;
+  /** Resolves when the relay has stopped. */
+  readonly closed: Promise<void>;
+}
+
+/** The session that holds the lease: a dead host must free the lock soon, a missing standby must not cost the lead. */
+const LEASE_SETTINGS = {
+  synchronous_commit: 'local',
+  tcp_keepalives_idle: '5',
+  tcp_keepalives_interval: '1',
+  tcp_keepalives_count: '3',
+  statement_timeout: '10s',
+};
+const GRACE_MS = 10_000;
+/** A term that lasted this long was a success, and the next failure starts with a short delay again. */
+const LASTING_TERM_MS = 5_000;
+
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the relay's state, its parts named below.
+export function createRelay(userOptions: RelayOptions): Relay {
+  const options = resolveOptions(userOptions);
+  const { logger, metrics } = options;
+  const wakeUp = createWakeUp();
+  const stopping = new AbortController();
+  const aborting = new AbortController();
+  const ready = Promise.withResolvers<'leader' | 'standby'>();
+  const closed = Promise.withResolvers<void>();
+  let role: RelayRole = 'starting';
+  let epoch: number | null = null;
+  let lane: Lane | undefined;
+  let link: BrokerLink | undefined;
+  let databaseConnected = false;
+  let lastProgressAtMs = performance.now();
+  let running: Promise<void> | undefined;
+
+  const setRole = (next: RelayRole) => {
+    if (role === next || role === 'stopped' || (role === 'stopping' && next !== 'stopped')) return;
+    role = next;
+    metrics.isLeader.set(next === 'leader' ? 1 : 0);
+    logger.info({ event: 'role', role: next, epoch }, `relay is ${next}`);
+  };
+  const turn = () => {
+    lastProgressAtMs = performance.now();
+    if (lane?.state.kind === 'flowing') ready.resolve('leader');
+  };
+
+  async function runTerm(session: Session, broker: BrokerLink): Promise<void> {
+    const elected = await campaign(session, {
+      terms: { member: options.member, ttlMs: options.leaseTtlMs },
+      signal: stopping.signal,
+      onStandby() {
+        lastProgressAtMs = performance.now();
+        setRole('standby');
+        ready.resolve('standby');
+      },
+    });
+    if (elected === null) return;
+    epoch = elected;
+    setRole('leader');
+    const end = await lead({
+      options,
+      link: broker,
+      leaseSession: session,
+      epoch: elected,
+      wakeUp,
+      stopping: stopping.signal,
+      aborting: aborting.signal,
+      onTurn: turn,
+      onLane(current) {
+        lane = current;
+      },
+    });
+    if (end.kind === 'deposed')
+      logger.warn(
+        { event: 'deposed', epoch: elected, reason: end.reason },
+        `relay steps down: ${end.reason}`,
+      );
+  }
+
+  /** Term after term, for ever: whatever ends one, the next starts from the batch log. */
+  async function run(broker: BrokerLink): Promise<void> {
+    const backoff = createBackoff({ firstMs: 100, maxMs: 3_000 });
+    while (!stopping.signal.aborted) {
+      const startedAtMs = performance.now();
+      let session: Session | undefined;
+      try {
+        session = await openLeaseSession(options);
+        databaseConnected = true;
+        session.onFailure(() => {
+          databaseConnected = false;
+        });
+        await runTerm(session, broker);
+      } catch (error) {
+        logger.warn(
+          { event: 'term-failed', reason: messageOf(error) },
+          `the relay starts over: ${messageOf(error)}`,
+        );
+      } finally {
+        lane = undefined;
+        epoch = null;
+        databaseConnected = false;
+        await session?.close();
+      }
+      lastProgressAtMs = performance.now();
+      if (performance.now() - startedAtMs > LASTING_TERM_MS) backoff.reset();
+      if (!stopping.signal.aborted) {
+        setRole('starting');
+        await sleep(backoff.next(), stopping.signal);
+        lastProgressAtMs = performance.now();
+      }
+    }
+  }
+
+  async function finish(): Promise<void> {
+    await running;
+    await link?.close();
+    setRole('stopped');
+    closed.resolve();
+  }
+
+  const relay: Relay = {
+    ready: ready.promise,
+    closed: closed.promise,
+    async start() {
+      if (running !== undefined) throw new Error('the relay was started before');
+      await checkDatabase(options);
+      const broker = await connectBroker(options.nats, { logger, signal: stopping.signal });
+      link = broker;
+      try {
+        await checkStreams(broker, options);
+      } catch (error) {
+        await broker.close();
+        throw error;
+      }
+      running = run(broker);
+    },
+    status: () => ({
+      role,
+      epoch,
+      databaseConnected,
+      brokerConnected: link?.connected ?? false,
+      lanes: options.lanes.map(({ stream }) => laneStatus(stream, lane)),
+      lastProgressAtMs,
+    }),
+    async stop({ graceMs = GRACE_MS } = {}) {
+      if (!stopping.signal.aborted) {
+        setRole('stopping');
+        stopping.abort();
+        const timer = setTimeout(() => aborting.abort(), graceMs);
+        void finish().finally(() => clearTimeout(timer));
+      }
+      await closed.promise;
+    },
+    [Symbol.asyncDispose]: () => relay.stop(),
+  };
+  return relay;
+}
+
+function laneStatus(stream: string, lane: Lane | undefined): LaneStatus {
+  if (lane === undefined) return { stream, state: 'starting', reason: null, pending: 0 };
+  const { state, pending } = lane;
+  if (state.kind === 'paused') return { stream, state: 'paused', reason: state.pause.reason, pending };
+  return { stream, state: state.kind === 'flowing' ? 'publishing' : 'starting', reason: null, pending };
+}
+
+async function openLeaseSession({ databaseUrl, leaseTtlMs }: ResolvedOptions): Promise<Session> {
+  const url = databaseUrl();
+  const session = await openSession({
+    url,
+    name: 'postcommit lease',
+    settings: LEASE_SETTINGS,
+    queryTimeoutMs: leaseTtlMs,
+  });
+  try {
+    await assertPrimary(session, url);
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+  return session;
+}
+
+async function checkDatabase(options: ResolvedOptions): Promise<void> {
+  const session = await openLeaseSession(options);
+  try {
+    const missing = await missingMigrations(session);
+    if (missing.length > 0) {
+      throw new PostcommitError(
+        'migration-missing',
+        `the database lacks ${missing.length === 1 ? 'the migration' : 'the migrations'} ${missing.join(', ')}`,
+        'Run `postcommit migrate` (as the role that owns the schema), or start the relay with --migrate.',
+      );
+    }
+  } finally {
+    await session.close();
+  }
+}
+
+async function checkStreams(link: BrokerLink, { lanes, provision }: ResolvedOptions): Promise<void> {
+  for (const lane of lanes) {
+    const prepared = await prepareStream(link, lane, provision);
+    if (prepared.kind === 'unfit' && !prepared.outage) {
+      throw new PostcommitError(
+        'stream-unsuitable',
+        prepared.pause.reason,
+        'Mend the stream or the configuration, then start again.',
+      );
+    }
+  }
+}
