@@ -6,6 +6,7 @@ import {
   recogniseTransaction,
   type Transaction,
   type TransactionHandle,
+  transactionFailed,
 } from '../postgres/transaction-handle.ts';
 import { type EncodedEvent, encodeEvent } from './event-rules.ts';
 
@@ -133,6 +134,7 @@ function explain(thrown: unknown): unknown {
       cause,
     });
   }
+  if (answer?.code === '25P02') return transactionFailed();
   if (answer?.code === '42P01' || answer?.code === '3F000') {
     return new PostcommitError(
       'migration-missing',
