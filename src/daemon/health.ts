@@ -27,7 +27,7 @@ const STALLED_AFTER_MS = 30_000;
  */
 export function liveness({ role, lastProgressAtMs }: RelayHealth, nowMs: number): Verdict {
   const stalledMs = nowMs - lastProgressAtMs;
-  const exempt = role === 'starting' || role === 'stopping' || role === 'stopped';
+  const exempt = role === 'stopping' || role === 'stopped';
   if (exempt || stalledMs <= STALLED_AFTER_MS) return { ok: true, reasons: [] };
   return { ok: false, reasons: [`the main loop has not turned for ${Math.round(stalledMs / 1_000)} s`] };
 }
