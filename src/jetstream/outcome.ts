@@ -35,7 +35,7 @@ export function classifyReply(reply: Reply, stream: string): Outcome {
     return {
       kind: 'unavailable',
       reason:
-        'no stream took the message (503 no responders): none covers its subject, the account may not publish it, JetStream is off, or a leader is being elected',
+        'no stream took the message (503 no responders): none covers its subject, JetStream is off, or a leader is being elected',
     };
   }
   const answer = parse(reply.data);

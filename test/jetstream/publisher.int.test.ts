@@ -311,12 +311,12 @@ test('what the server does not permit is no fault of the event, and told with it
   await using mute = await connectBroker({ servers: [as('mute')] }, { logger: silentLogger() });
   await using deaf = await connectBroker({ servers: [as('deaf')] }, { logger: silentLogger() });
 
-  using first = createRecordingPublisher({ link: mute, stream: own.name });
+  using first = createRecordingPublisher({ link: mute, stream: own.name, ackTimeoutMs: 100 });
   publishEvent(first.publisher, { ...own, subject: `${own.name}.secret` }, 1);
   await first.until(1);
   expect(first.settled[0]?.[1]).toMatchObject({
-    kind: 'unavailable',
-    reason: expect.stringContaining('may not publish'),
+    kind: 'ambiguous',
+    reason: expect.stringMatching(/no answer in 100 ms; .*secret/),
   });
 
   using second = createRecordingPublisher({ link: deaf, stream: own.name, ackTimeoutMs: 100 });
