@@ -22,9 +22,9 @@ export async function parkIfLeading(
 ): Promise<ParkingFlag | undefined> {
   const [row] = await session.query({
     name: 'postcommit_park',
-    text: `with leading as materialized (select from postcommit.lease where epoch = $1 for update),
+    text: `with chair as materialized (select from postcommit.lease where epoch = $1 for update),
            before as materialized (select pg_sequence_last_value('postcommit.parked_until') as flag,
-                                          ceil(date_part('epoch', clock_timestamp()) + $2)::int8 as deadline from leading)
+                                          ceil(date_part('epoch', clock_timestamp()) + $2)::int8 as deadline from chair)
            select flag, deadline, to_timestamp(flag) < clock_timestamp(),
                   current_setting('synchronous_standby_names') <> '',
                   case when current_setting('synchronous_standby_names') = ''
@@ -45,8 +45,8 @@ export async function parkIfLeading(
 export async function unparkIfLeading(session: Session, epoch: number): Promise<boolean> {
   const rows = await session.query({
     name: 'postcommit_unpark',
-    text: `with leading as materialized (select from postcommit.lease where epoch = $1 for update)
-           select setval('postcommit.parked_until', 0) from leading`,
+    text: `with chair as materialized (select from postcommit.lease where epoch = $1 for update)
+           select setval('postcommit.parked_until', 0) from chair`,
     values: [epoch],
   });
   return rows.length === 1;
