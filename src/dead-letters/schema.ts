@@ -21,11 +21,18 @@ export const deadLetters = postcommitSchema.table(
     type: text(),
     headers: jsonb().$type<Record<string, string>>().notNull().default({}),
     payload: bytea(),
-    state: text().$type<'parked' | 'held' | 'retrying' | 'resolved' | 'discarded'>().notNull().default('parked'),
+    state: text()
+      .$type<'parked' | 'held' | 'retrying' | 'resolved' | 'discarded'>()
+      .notNull()
+      .default('parked'),
     reason: text().notNull(),
     attempts: integer().notNull().default(1),
-    firstFailedAt: timestamp('first_failed_at', { withTimezone: true }).notNull().default(sql`clock_timestamp()`),
-    lastFailedAt: timestamp('last_failed_at', { withTimezone: true }).notNull().default(sql`clock_timestamp()`),
+    firstFailedAt: timestamp('first_failed_at', { withTimezone: true })
+      .notNull()
+      .default(sql`clock_timestamp()`),
+    lastFailedAt: timestamp('last_failed_at', { withTimezone: true })
+      .notNull()
+      .default(sql`clock_timestamp()`),
   },
   (table) => [index('dead_letters_state').on(table.state, table.id)],
 );

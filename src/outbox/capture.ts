@@ -138,15 +138,15 @@ interface ReadContext {
 
 /** Repeats the read while its own snapshot shows that it left something out. */
 async function readWhole(context: ReadContext): Promise<{ look: GapLook; result: ReadResult }> {
-  const { segments } = context;
-  let read = await readOnce(context, false);
-  if (!segments.live.includes(read.result.segment)) {
-    segments.add(read.result.segment);
-    read = await readOnce(context, true);
-  } else if (read.result.gateOpened) read = await readOnce(context, true);
-  if (!segments.live.includes(read.result.segment))
-    throw new Error('the segment moved twice during one read');
-  return read;
+  const first = await readOnce(context, false);
+  const { segment, gateOpened } = first.result;
+  const elsewhere = !first.segments.includes(segment);
+  if (!elsewhere && !gateOpened) return first;
+  if (elsewhere) context.segments.add(segment);
+  const second = await readOnce(context, true);
+  if (!second.segments.includes(second.result.segment))
+    throw new Error('inserts moved to another leaf twice during one look');
+  return second;
 }
 
 async function readOnce({ session, gaps, segments, cursor, cutBefore }: ReadContext, everything: boolean) {
@@ -154,15 +154,9 @@ async function readOnce({ session, gaps, segments, cursor, cutBefore }: ReadCont
   // Behind a cut-off read the lowest gaps alone fill the next one.
   const look = gaps.lookInto({ everything, atMost: cutBefore ? 2 * limit : Number.POSITIVE_INFINITY });
   const { ranges, cutOff: gapsOnly, gate } = look;
-  const result = await readEvents(session, {
-    cursor,
-    gaps: ranges,
-    gapsOnly,
-    gate,
-    segments: segments.live,
-    limit,
-  });
-  return { look, result };
+  const { live } = segments;
+  const result = await readEvents(session, { cursor, gaps: ranges, gapsOnly, gate, segments: live, limit });
+  return { look, result, segments: live };
 }
 
 /** The lowest gap once a look is accepted. Too low is safe: recovery then looks further than it must. */

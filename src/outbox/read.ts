@@ -128,6 +128,16 @@ export async function readPositions(session: Session, positions: readonly number
   return rows.map(toEvent);
 }
 
+/** When the oldest visible event beyond the cursor was inserted, in milliseconds of the Unix epoch. */
+export async function oldestUnread(session: Session, cursor: number): Promise<number | undefined> {
+  const [row] = await session.query({
+    name: 'postcommit_oldest_unread',
+    text: `select date_part('epoch', created_at) * 1000 from postcommit.outbox where position > $1 order by position limit 1`,
+    values: [cursor],
+  });
+  return row?.[0] == null ? undefined : Number(row[0]);
+}
+
 /** The highest visible position of a leaf, 0 if it is empty. */
 export async function highestPosition(session: Session, segment: number): Promise<number> {
   const [row] = await session.query({

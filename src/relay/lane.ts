@@ -25,6 +25,8 @@ export interface Lane {
   readonly state: LaneState;
   /** Planned and not settled. */
   readonly pending: number;
+  /** Highest sequence known to hold our message; null before the first. */
+  readonly settledTo: number | null;
   readonly oldest: StoredEvent | undefined;
   /** True while little enough is in flight to plan more. */
   hasRoom(): boolean;
@@ -168,6 +170,9 @@ export function createLane(context: LaneContext): Lane {
     },
     get pending() {
       return chain.pending;
+    },
+    get settledTo() {
+      return chain.settledTo;
     },
     get oldest() {
       return chain.oldest;

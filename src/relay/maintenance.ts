@@ -1,9 +1,12 @@
+import { countDeadLetters } from '../dead-letters/count.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import { type Capture, unreadPositions } from '../outbox/capture.ts';
+import { oldestUnread } from '../outbox/read.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Lane } from './lane.ts';
 import type { LaneMeter } from './lane-meter.ts';
 import type { ResolvedOptions } from './options.ts';
+import { turnRing } from './ring.ts';
 
 export interface MaintenanceContext {
   /** Of its own: a slow chore must not hold up reading and planning. */
@@ -16,20 +19,51 @@ export interface MaintenanceContext {
 }
 
 const GAUGES_EVERY_MS = 1_000;
+const CHORES_EVERY_MS = 5_000;
 
 /** What has to be done now and then: gauges, the ring of segments, the probe of an idle stream. */
-export async function runMaintenance(context: MaintenanceContext, signal: AbortSignal): Promise<void> {
+export async function runMaintenance(
+  context: MaintenanceContext,
+  signal: AbortSignal,
+): Promise<'fenced' | 'stopped'> {
+  let choresAtMs = performance.now();
   while (!signal.aborted) {
-    updateGauges(context);
+    await updateGauges(context);
+    if (performance.now() - choresAtMs >= CHORES_EVERY_MS) {
+      choresAtMs = performance.now();
+      if ((await doChores(context)) === 'fenced') return 'fenced';
+    }
     await sleep(GAUGES_EVERY_MS, signal);
   }
+  return 'stopped';
 }
 
-function updateGauges({ capture, lane, meter, options: { metrics } }: MaintenanceContext): void {
+async function doChores({
+  session,
+  epoch,
+  capture,
+  lane,
+  options,
+}: MaintenanceContext): Promise<'fenced' | 'done'> {
+  const { retentionMs, segmentBytes, logger, metrics } = options;
+  await lane.probe();
+  metrics.deadLetters.set(await countDeadLetters(session));
+  return turnRing({ session, epoch, capture, lane, retentionMs, segmentBytes, logger });
+}
+
+async function updateGauges({
+  session,
+  capture,
+  lane,
+  meter,
+  options: { metrics },
+}: MaintenanceContext): Promise<void> {
   meter.flush();
-  metrics.pendingEvents.set(lane.pending + unreadPositions(capture.state));
-  metrics.gapsOpen.set(capture.state.gapsOpen);
-  metrics.oldestPendingAge.set(
-    lane.oldest === undefined ? 0 : Math.max(0, Date.now() - lane.oldest.createdAtMs) / 1_000,
-  );
+  const { state } = capture;
+  const unread = unreadPositions(state);
+  metrics.pendingEvents.set(lane.pending + unread);
+  metrics.gapsOpen.set(state.gapsOpen);
+  const oldestMs =
+    lane.oldest?.createdAtMs ?? (unread > 0 ? await oldestUnread(session, state.cursor) : undefined);
+  metrics.oldestPendingAge.set(oldestMs === undefined ? 0 : Math.max(0, Date.now() - oldestMs) / 1_000);
 }

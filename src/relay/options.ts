@@ -24,6 +24,8 @@ export interface RelayOptions {
   readonly leaseTtlMs?: number;
   /** How long stored events stay in the outbox, in milliseconds. Default 24 hours. */
   readonly retentionMs?: number;
+  /** Inserts move on to the next segment of the outbox at this size. Default 256 MiB. */
+  readonly segmentBytes?: number;
   /** Shown in the lease to operators. Default: host name and process id. */
   readonly member?: string;
   readonly logger?: Logger;
@@ -39,6 +41,7 @@ export function resolveOptions(options: RelayOptions): ResolvedOptions {
     provision: true,
     leaseTtlMs: 5_000,
     retentionMs: 24 * 60 * 60 * 1_000,
+    segmentBytes: 256 * 1024 * 1024,
     member: `${hostname()}:${process.pid}`,
     logger: silentLogger(),
     metrics: createMetrics(),

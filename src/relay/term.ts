@@ -85,7 +85,10 @@ async function leadWith(context: TermContext, lost: AbortController, resources: 
   );
   keeper.catch(() => undefined); // Awaited below, where its failure ends the term.
   const chores = runMaintenance({ ...parts, session: maintenance, epoch, options }, lost.signal);
-  chores.catch(() => lost.abort());
+  chores.then(
+    () => lost.abort(),
+    () => lost.abort(),
+  );
   const end = await runLoop(
     { ...parts, wakeUp: context.wakeUp, turn: context.onTurn },
     AbortSignal.any([stopping, lost.signal]),
@@ -98,7 +101,7 @@ async function leadWith(context: TermContext, lost: AbortController, resources: 
     return { kind: 'stopped' };
   }
   if (failure.error !== undefined) throw failure.error;
-  await chores;
+  if ((await chores) === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
   return { kind: 'deposed', reason: (await keeper) ?? 'the database session was lost' };
 }
 
