@@ -32,6 +32,7 @@ export interface BrokerLink extends AsyncDisposable {
 
 export interface ConnectOptions {
   readonly logger: Logger;
+  /** Cancels the start; an established link ends with `close()`. */
   readonly signal?: AbortSignal;
   /** How long the start may take. Default 5,000. */
   readonly firstAttemptTimeoutMs?: number;
@@ -159,7 +160,9 @@ function createLink(
     for (const listener of [...reconnectListeners]) listener();
   };
   const onStatus = (status: Status) => {
-    if (status.type === 'disconnect') {
+    if (status.type === 'reconnecting') {
+      takeUpServers(connection, source);
+    } else if (status.type === 'disconnect') {
       takeUpServers(connection, source);
       log.disconnected(status.server);
       goDown();

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
@@ -124,6 +124,19 @@ test('rotated credentials are taken up at the reconnect, and refused ones do not
   expect(text.join('')).not.toMatch(/first|second/);
 });
 
+test('an address that changed is taken up while the old server is gone', async () => {
+  await using first = await startNats();
+  await using second = await startNats();
+  let url = first.url;
+  await using link = await connectBroker(() => ({ servers: [url] }), { logger: silentLogger() });
+  const down = new Promise<void>((resolve) => link.onDisconnect(resolve));
+  await first.stop();
+  await down;
+  url = second.url;
+  await link.waitConnected(forever);
+  expect(link.connection.getServer()).toBe(`127.0.0.1:${second.port}`);
+});
+
 test('wrong credentials fail the start and say which settings to look at', async () => {
   await using nats = await startNats({ config: 'authorization { token: right }' });
   const logger = silentLogger();
@@ -140,7 +153,6 @@ test('wrong credentials fail the start and say which settings to look at', async
 
 let folder = '';
 async function authFolder(password: string): Promise<string> {
-  const { mkdtemp } = await import('node:fs/promises');
   folder = await mkdtemp('/tmp/postcommit-auth-');
   await writeFile(`${folder}/auth.conf`, `authorization { user: me, password: ${password} }`);
   return folder;
