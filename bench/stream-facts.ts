@@ -1,0 +1,71 @@
+import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager, ReplayPolicy } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+
+export interface StreamFacts {
+  readonly count: number;
+  /** From the first to the last message, by the server's own clock. */
+  readonly seconds: number;
+  /** The `Postcommit-Position` (or `Bench-Number`) of each message, in stream order. */
+  readonly numbers: readonly number[];
+}
+
+/** Reads a whole stream back. */
+export async function readStream(natsUrl: string, stream: string, header: string): Promise<StreamFacts> {
+  const connection = await connect({ servers: natsUrl });
+  try {
+    const manager = await jetstreamManager(connection);
+    const { state } = await manager.streams.info(stream);
+    const numbers: number[] = [];
+    if (state.messages === 0) return { count: 0, seconds: 0, numbers };
+    const consumer = await jetstream(connection).consumers.get(stream, {
+      deliver_policy: DeliverPolicy.All,
+      replay_policy: ReplayPolicy.Instant,
+      ackPolicy: AckPolicy.None,
+    } as object);
+    const messages = await consumer.consume({ max_messages: 5_000 });
+    for await (const message of messages) {
+      numbers.push(Number(message.headers?.get(header)));
+      if (message.seq >= state.last_seq) break;
+    }
+    const seconds = (Date.parse(state.last_ts) - Date.parse(state.first_ts)) / 1_000;
+    return { count: state.messages, seconds, numbers };
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Waits until a stream holds this many messages. */
+export async function waitForMessages(
+  natsUrl: string,
+  { stream, count, timeoutMs }: { stream: string; count: number; timeoutMs: number },
+): Promise<void> {
+  const connection = await connect({ servers: natsUrl });
+  try {
+    const manager = await jetstreamManager(connection);
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const messages = await manager.streams.info(stream).then(
+        ({ state }) => state.messages,
+        () => 0,
+      );
+      if (messages >= count) return;
+      if (performance.now() > deadline)
+        throw new Error(`stream ${stream} has ${messages} of ${count} messages`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  } finally {
+    await connection.close();
+  }
+}
+
+export function countFaults(numbers: readonly number[], expected: readonly number[]) {
+  const seen = new Set(numbers);
+  let disorder = 0;
+  for (let i = 1; i < numbers.length; i++)
+    if ((numbers[i] as number) < (numbers[i - 1] as number)) disorder++;
+  return {
+    lost: expected.filter((number) => !seen.has(number)).length,
+    twice: numbers.length - seen.size,
+    disorder,
+  };
+}
