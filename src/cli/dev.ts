@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { watchStopSignals } from '../daemon/stop-signals.ts';
+import { PostcommitError } from '../errors.ts';
 import { aborted } from '../lifecycle/abort.ts';
 import { migrate } from '../migrate/index.ts';
 import { type CliContext, printLine } from './context.ts';
@@ -89,14 +90,10 @@ function announce({ databaseUrl, natsUrl }: Services, { json }: Flags, { stdout,
 }
 
 /** In a process of its own, as it would run elsewhere; it ends before the services do. */
-async function runRelay(
-  { databaseUrl, natsUrl }: Services,
-  stop: AbortSignal,
-  context: CliContext,
-): Promise<void> {
+async function runRelay(services: Services, stop: AbortSignal, context: CliContext): Promise<void> {
   const main = process.argv[1] ?? '';
-  const relay: ChildProcess = spawn(process.execPath, [...process.execArgv, main, 'relay'], {
-    env: { ...context.env, DATABASE_URL: databaseUrl, NATS_URL: natsUrl },
+  const relay = spawn(process.execPath, [...process.execArgv, main, 'relay'], {
+    env: relayEnv(services, context),
     stdio: ['ignore', 'pipe', 'inherit'],
     // Ctrl-C goes to the whole group of a terminal: the relay would hear it twice and end at once.
     detached: true,
@@ -104,9 +101,22 @@ async function runRelay(
   relay.stdout?.pipe(context.stderr, { end: false });
   const ended = once(relay, 'exit');
   await Promise.race([ended, aborted(stop)]);
-  if (!stop.aborted) printLine(context.stderr, `the relay ended by itself with code ${relay.exitCode}`);
-  relay.kill('SIGTERM');
-  if (relay.exitCode === null && relay.signalCode === null) await ended;
+  if (relay.exitCode === null && relay.signalCode === null) {
+    relay.kill('SIGTERM');
+    await ended;
+  }
+  if (stop.aborted) return;
+  throw new PostcommitError(
+    'service-failed',
+    `the relay ended by itself with ${relay.signalCode ?? `code ${relay.exitCode}`}`,
+    'Its messages are above; without --relay the services run alone.',
+  );
+}
+
+/** Without what the environment says about other servers: a login for those would be refused by ours. */
+function relayEnv({ databaseUrl, natsUrl }: Services, { env }: CliContext): NodeJS.ProcessEnv {
+  const kept = Object.entries(env).filter(([name]) => !/^(NATS|DATABASE_URL)_/.test(name));
+  return { ...Object.fromEntries(kept), DATABASE_URL: databaseUrl, NATS_URL: natsUrl };
 }
 
 function portNumber(value: string): number {
