@@ -1,5 +1,7 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { connectBroker } from '../../src/jetstream/index.ts';
@@ -102,7 +104,13 @@ test('the link outlives its server, tells each change once, and logs it', async 
 });
 
 test('rotated credentials are taken up at the reconnect, and refused ones do not end the link', async () => {
-  await using nats = await startNats({ config: 'include ./auth.conf', dataDir: await authFolder('first') });
+  await using stack = new AsyncDisposableStack();
+  const dataDir = await mkdtemp(join(tmpdir(), 'postcommit-test-'));
+  stack.defer(() => rm(dataDir, { recursive: true, force: true }));
+  const demand = (password: string) =>
+    writeFile(join(dataDir, 'auth.conf'), `authorization { user: me, password: ${password} }`);
+  await demand('first');
+  const nats = stack.use(await startNats({ config: 'include ./auth.conf', dataDir }));
   const { logger, text } = recordLog();
   let password = 'first';
   let asked = 0;
@@ -112,7 +120,7 @@ test('rotated credentials are taken up at the reconnect, and refused ones do not
   };
   await using link = await connectBroker(settings, { logger });
   await nats.stop();
-  await writeFile(`${folder}/auth.conf`, 'authorization { user: me, password: second }');
+  await demand('second');
   await nats.start();
   const before = asked;
   // Several refusals in a row, which end a client with the default options.
@@ -150,10 +158,3 @@ test('wrong credentials fail the start and say which settings to look at', async
   );
   await link.connection.flush();
 });
-
-let folder = '';
-async function authFolder(password: string): Promise<string> {
-  folder = await mkdtemp('/tmp/postcommit-auth-');
-  await writeFile(`${folder}/auth.conf`, `authorization { user: me, password: ${password} }`);
-  return folder;
-}
