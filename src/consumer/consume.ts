@@ -49,9 +49,14 @@ function createFinder({ link }: Broker, settings: ConsumerSettings) {
   let last: DurableProgress | undefined;
   return async () => {
     const outcome = await provideDurable(link, definition, last);
-    if (outcome.kind === 'ready') last = outcome.state.progress;
+    if (outcome.kind === 'ready') last = furthest(last, outcome.state.progress);
     return outcome;
   };
+}
+
+/** A durable that was just created says 0 until something is acknowledged, wherever it began. */
+function furthest(last: DurableProgress | undefined, now: DurableProgress): DurableProgress {
+  return last?.incarnation === now.incarnation && last.ackFloor > now.ackFloor ? last : now;
 }
 
 async function checkDatabase<Tx>(transact: Transact<Tx>): Promise<void> {

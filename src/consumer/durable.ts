@@ -46,6 +46,8 @@ interface RawConsumerInfo {
     readonly filter_subjects?: readonly string[];
   };
   readonly ack_floor: { readonly stream_seq: number };
+  /** Before the first delivery its `stream_seq` is the message before the one to begin with. */
+  readonly delivered: { readonly consumer_seq: number; readonly stream_seq: number };
 }
 
 const NANOS_PER_MS = 1_000_000;
@@ -136,7 +138,8 @@ function judge(definition: DurableDefinition, info: RawConsumerInfo, incarnation
     );
     return { kind: 'unsuitable', error };
   }
-  const progress = { incarnation, ackFloor: info.ack_floor.stream_seq };
+  const floor = info.delivered.consumer_seq === 0 ? info.delivered : info.ack_floor;
+  const progress = { incarnation, ackFloor: floor.stream_seq };
   const ackWaitMs = ackWaitOf(info.config);
   return {
     kind: 'ready',

@@ -1,3 +1,4 @@
+import { PostcommitError } from '../errors.ts';
 import type { BrokerLink } from '../jetstream/index.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import type { Transact } from './database.ts';
@@ -73,6 +74,7 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
       settings.logger.warn({ event: 'consumer-left-handlers', count: left }, 'Handlers were left behind');
     if (link.connected) await within(link.connection.flush(), LAST_MOMENT_MS);
     await release();
+    ready.reject(neverFound(settings));
   };
   let stopped: Promise<void> | undefined;
   const stop = (options?: StopOptions) => {
@@ -98,6 +100,14 @@ async function work<Tx>(pull: Pull, options: DeliverOptions<Tx>): Promise<void> 
     const result = await deliver(delivery, options);
     if (result !== undefined) metrics?.consumedEvents.inc({ consumer: durable, result });
   }
+}
+
+function neverFound({ stream, durable }: ConsumerSettings): PostcommitError {
+  return new PostcommitError(
+    'stream-unsuitable',
+    `the consumer was stopped before its durable '${durable}' stood on the stream '${stream}'`,
+    'The warnings it logged say what was in the way.',
+  );
 }
 
 /** Without it, what waits behind a slow handler or an outage would be delivered again. */

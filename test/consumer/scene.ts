@@ -1,8 +1,9 @@
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { type ConsumerInfo, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, headers as createHeaders, type NatsConnection } from '@nats-io/transport-node';
 import pg from 'pg';
 import { expect } from 'vitest';
 import type { ConsumedEvent, HandlerContext } from '../../src/consumer/index.ts';
+import { migrate } from '../../src/migrate/index.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { createMigratedDatabase, natsUrl, type ScratchDatabase, scratchName } from '../support/services.ts';
 
@@ -24,11 +25,19 @@ export interface Scene extends AsyncDisposable {
   inboxIds(): Promise<string[]>;
   /** Resolves when every message was delivered and acknowledged. */
   untilSettled(): Promise<void>;
+  /** The same, where the durable may be missing at first. */
+  untilSettledWhenBack(): Promise<void>;
   counted(result: string): Promise<number>;
 }
 
-export async function createScene({ nats = natsUrl() }: { nats?: string } = {}): Promise<Scene> {
-  const database = await createMigratedDatabase();
+export interface SceneOptions {
+  readonly nats?: string;
+  /** An empty database on a server of the test's own. */
+  readonly databaseUrl?: string;
+}
+
+export async function createScene({ nats = natsUrl(), databaseUrl }: SceneOptions = {}): Promise<Scene> {
+  const database = databaseUrl === undefined ? await createMigratedDatabase() : await migrated(databaseUrl);
   const pool = new pg.Pool({ connectionString: database.url });
   pool.on('error', () => undefined);
   await pool.query('CREATE TABLE effects (place serial, event_id text)');
@@ -59,14 +68,9 @@ export async function createScene({ nats = natsUrl() }: { nats?: string } = {}):
     },
     effects: () => ids('SELECT event_id FROM effects ORDER BY place'),
     inboxIds: () => ids('SELECT event_id FROM postcommit.inbox ORDER BY sequence'),
-    async untilSettled() {
-      await expect
-        .poll(async () => settledState(await jsm.consumers.info(stream, durable)), {
-          timeout: 30_000,
-          interval: 20,
-        })
-        .toEqual({ num_pending: 0, num_ack_pending: 0 });
-    },
+    untilSettled: () => untilSettled(() => jsm.consumers.info(stream, durable)),
+    untilSettledWhenBack: () =>
+      untilSettled(() => jsm.consumers.info(stream, durable).catch(() => undefined)),
     async counted(result) {
       const { values } = await metrics.consumedEvents.get();
       return values.find(({ labels }) => labels.result === result && labels.consumer === durable)?.value ?? 0;
@@ -80,8 +84,17 @@ export async function createScene({ nats = natsUrl() }: { nats?: string } = {}):
   };
 }
 
-function settledState({ num_pending, num_ack_pending }: { num_pending: number; num_ack_pending: number }) {
-  return { num_pending, num_ack_pending };
+async function migrated(url: string): Promise<ScratchDatabase> {
+  await migrate({ url });
+  return { url, drop: async () => undefined };
+}
+
+async function untilSettled(look: () => Promise<ConsumerInfo | undefined>): Promise<void> {
+  const open = async () => {
+    const info = await look();
+    return info === undefined ? 'no durable' : info.num_pending + info.num_ack_pending;
+  };
+  await expect.poll(open, { timeout: 30_000, interval: 20 }).toBe(0);
 }
 
 /** The handler of most tests: one row per effect. */

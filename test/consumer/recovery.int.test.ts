@@ -1,0 +1,190 @@
+import { Writable } from 'node:stream';
+import pg from 'pg';
+import { expect, onTestFinished, test } from 'vitest';
+import { type ConsumeOptions, consume, type Handler } from '../../src/consumer/index.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
+import { startNats, startPostgres } from '../support/services.ts';
+import { createScene, effect, type Scene, type SceneOptions, signal } from './scene.ts';
+
+async function scene(options?: SceneOptions): Promise<Scene> {
+  const created = await createScene(options);
+  onTestFinished(() => created[Symbol.asyncDispose]());
+  return created;
+}
+
+/** A logger and its lines, with the time of each. */
+function recordLogs() {
+  const lines: { event: string; at: number }[] = [];
+  const destination = new Writable({
+    write(chunk, _, done) {
+      lines.push({ ...JSON.parse(String(chunk)), at: performance.now() });
+      done();
+    },
+  });
+  return { lines, logger: createLogger({ destination }) };
+}
+
+async function start(
+  { options }: Scene,
+  handler: Handler<pg.PoolClient> = effect,
+  more: Partial<ConsumeOptions<pg.Pool>> = {},
+) {
+  const consumer = await consume({ ...options, ...more }, handler);
+  onTestFinished(() => consumer.stop());
+  return consumer;
+}
+
+test('an outage of the database pauses: nothing is handed back, and everything has one effect afterwards', async () => {
+  const postgres = await startPostgres();
+  onTestFinished(() => postgres[Symbol.asyncDispose]());
+  const here = await scene({ databaseUrl: postgres.url });
+  const { lines, logger } = recordLogs();
+  const handedBack: string[] = [];
+  const deliveries: number[] = [];
+  here.connection.subscribe(`$JS.ACK.${here.stream}.>`, {
+    callback(_, message) {
+      if (message.string().startsWith('-NAK')) handedBack.push(message.subject);
+    },
+  });
+  const entered = signal();
+  const leave = signal();
+  await start(
+    here,
+    async (event, context) => {
+      deliveries.push(event.deliveryCount);
+      entered.fire();
+      await leave.fired;
+      await effect(event, context);
+    },
+    { logger, prefetch: 8, ackWaitMs: 1_000 },
+  );
+  for (let i = 0; i < 30; i++) await here.publish(i);
+  await entered.fired;
+  // In the midst of a handler, whose client has no statement running.
+  await postgres.stop('immediate');
+  leave.fire();
+  const outages = () => lines.filter(({ event }) => event === 'consumer-database-unavailable');
+  // Longer than the ack wait.
+  await expect.poll(() => outages().length, { timeout: 20_000 }).toBe(3);
+  expect((await here.jsm.consumers.info(here.stream, here.durable)).num_ack_pending).toBeLessThanOrEqual(8);
+  await postgres.start();
+  await here.untilSettled();
+  expect(await here.effects()).toEqual(Array.from({ length: 30 }, (_, i) => `${here.stream}:${i + 1}`));
+  expect(handedBack).toEqual([]);
+  expect(Math.max(...deliveries)).toBe(1);
+  expect(await here.counted('failed')).toBe(0);
+  const pauses = outages().map(({ at }, i, all) => at - (all[i - 1]?.at ?? Number.NEGATIVE_INFINITY));
+  expect(Math.min(...pauses)).toBeGreaterThan(950);
+});
+
+test('a pool nobody listens to does not end the process when its database restarts', async () => {
+  const postgres = await startPostgres();
+  onTestFinished(() => postgres[Symbol.asyncDispose]());
+  const here = await scene({ databaseUrl: postgres.url });
+  const pool = new pg.Pool({ connectionString: postgres.url });
+  onTestFinished(() => pool.end());
+  const consumer = await start(here, effect, { db: pool });
+  await here.publish('before');
+  await here.untilSettled();
+  expect(pool.idleCount).toBeGreaterThan(0);
+  await postgres.restart('fast');
+  await here.publish('after');
+  await here.untilSettled();
+  expect(await here.effects()).toHaveLength(2);
+  await consumer.stop();
+  expect(pool.listenerCount('error') + pool.listenerCount('acquire') + pool.listenerCount('release')).toBe(0);
+});
+
+test('goes on by itself after the NATS server was restarted', async () => {
+  const nats = await startNats();
+  onTestFinished(() => nats[Symbol.asyncDispose]());
+  const here = await scene({ nats: nats.url });
+  const { lines, logger } = recordLogs();
+  await start(here, effect, { logger });
+  await here.publish('before');
+  await here.untilSettled();
+  const reconnected = reconnection(here);
+  await nats.stop();
+  await nats.start();
+  await reconnected;
+  await here.publish('after');
+  await here.untilSettled();
+  expect(await here.effects()).toEqual([`${here.stream}:1`, `${here.stream}:2`]);
+  expect(lines.map(({ event }) => event)).toContain('consumer-interrupted');
+});
+
+async function reconnection({ connection }: Scene): Promise<void> {
+  for await (const status of connection.status()) if (status.type === 'reconnect') return;
+}
+
+test('an ack that a restart swallowed costs a redelivery, not a second effect', async () => {
+  const nats = await startNats();
+  onTestFinished(() => nats[Symbol.asyncDispose]());
+  const here = await scene({ nats: nats.url });
+  const entered = signal();
+  const leave = signal();
+  await start(
+    here,
+    async (event, context) => {
+      await effect(event, context);
+      entered.fire();
+      await leave.fired;
+    },
+    { ackWaitMs: 1_000 },
+  );
+  await here.publish('once');
+  await entered.fired;
+  await nats.stop();
+  leave.fire();
+  await expect.poll(() => here.effects()).toHaveLength(1);
+  const reconnected = reconnection(here);
+  await nats.start();
+  await reconnected;
+  await here.untilSettled();
+  expect(await here.effects()).toHaveLength(1);
+  expect((await here.counted('effect')) + (await here.counted('duplicate'))).toBeGreaterThanOrEqual(1);
+});
+
+test('a durable that was deleted comes back, without a gap where it was to begin with new messages', async () => {
+  const here = await scene();
+  await here.publish('older');
+  const consumer = await start(here, effect, { deliverPolicy: 'new' });
+  await consumer.ready;
+  await here.publish('first');
+  await here.untilSettled();
+  await here.jsm.consumers.delete(here.stream, here.durable);
+  await here.publish('in between');
+  await here.untilSettledWhenBack();
+  await here.publish('last');
+  await here.untilSettled();
+  expect(await here.effects()).toEqual([2, 3, 4].map((sequence) => `${here.stream}:${sequence}`));
+});
+
+test('a stream that does not exist yet is waited for, and one that was recreated is consumed from its start', async () => {
+  const here = await scene();
+  const config = (await here.jsm.streams.info(here.stream)).config;
+  await here.jsm.streams.delete(here.stream);
+  const { lines, logger } = recordLogs();
+  const consumer = await start(here, effect, { logger, deliverPolicy: 'new' });
+  await expect.poll(() => lines.map(({ event }) => event)).toContain('consumer-interrupted');
+  await here.jsm.streams.add(config);
+  await consumer.ready;
+  await here.publish('first', { 'Nats-Msg-Id': 'a' });
+  await here.untilSettled();
+  await here.jsm.streams.delete(here.stream);
+  await here.jsm.streams.add(config);
+  await here.publish('first of the new one', { 'Nats-Msg-Id': 'b' });
+  await here.untilSettledWhenBack();
+  expect(await here.effects()).toEqual(['a', 'b']);
+});
+
+test('a connection that is closed under the consumer ends it, and says so', async () => {
+  const here = await scene();
+  const other = await createScene();
+  const { lines, logger } = recordLogs();
+  const consumer = await start(here, effect, { nats: other.connection, logger, stream: other.stream });
+  await consumer.ready;
+  await other[Symbol.asyncDispose]();
+  await expect(consumer.closed).rejects.toMatchObject({ code: 'broker-unreachable' });
+  expect(lines.map(({ event }) => event)).toContain('consumer-failed');
+});

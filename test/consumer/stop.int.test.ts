@@ -1,0 +1,119 @@
+import type pg from 'pg';
+import { expect, onTestFinished, test } from 'vitest';
+import { type ConsumeOptions, consume, type Handler } from '../../src/consumer/index.ts';
+import { createScene, effect, type Scene, signal } from './scene.ts';
+
+async function scene(): Promise<Scene> {
+  const created = await createScene();
+  onTestFinished(() => created[Symbol.asyncDispose]());
+  return created;
+}
+
+async function start(
+  here: Scene,
+  handler: Handler<pg.PoolClient>,
+  more: Partial<ConsumeOptions<pg.Pool>> = {},
+) {
+  const consumer = await consume({ ...here.options, ...more }, handler);
+  onTestFinished(() => consumer.stop({ graceMs: 0 }));
+  return consumer;
+}
+
+test('stop finishes the running handler, acknowledges it and hands back what was fetched', async () => {
+  const here = await scene();
+  for (let i = 0; i < 50; i++) await here.publish(i);
+  const entered = signal();
+  const leave = signal();
+  const consumer = await start(here, async (event, context) => {
+    entered.fire();
+    await leave.fired;
+    await effect(event, context);
+  });
+  await entered.fired;
+  await expect
+    .poll(async () => (await here.jsm.consumers.info(here.stream, here.durable)).num_ack_pending)
+    .toBe(50);
+  const stopped = consumer.stop();
+  leave.fire();
+  await stopped;
+  await consumer.closed;
+  expect(await here.effects()).toEqual([`${here.stream}:1`]);
+  const deliveries: number[] = [];
+  // The ack wait is half a minute: only what was handed back comes this fast.
+  const second = await start(here, async (event, context) => {
+    deliveries.push(event.deliveryCount);
+    await effect(event, context);
+  });
+  await here.untilSettled();
+  expect(new Set(await here.effects()).size).toBe(50);
+  expect(deliveries).toHaveLength(49);
+  expect(Math.max(...deliveries)).toBe(2);
+  await second.stop();
+  const { num_ack_pending } = await here.jsm.consumers.info(here.stream, here.durable);
+  expect(num_ack_pending).toBe(0);
+});
+
+test('stop aborts the signal of a handler after the grace, and hands its event back', async () => {
+  const here = await scene();
+  await here.publish('slow');
+  const entered = signal();
+  const consumer = await start(here, async (event, context) => {
+    await effect(event, context);
+    entered.fire();
+    await new Promise((_, reject) =>
+      context.signal.addEventListener('abort', () => reject(new Error('stopped'))),
+    );
+  });
+  await entered.fired;
+  await consumer.stop({ graceMs: 10 });
+  expect(await here.effects()).toEqual([]);
+  await start(here, effect);
+  await here.untilSettled();
+  expect(await here.effects()).toHaveLength(1);
+});
+
+test('stop does not wait for a handler that heeds nothing, and what that commits later counts once', async () => {
+  const here = await scene();
+  await here.publish('deaf');
+  const entered = signal();
+  const leave = signal();
+  const consumer = await start(here, async (event, context) => {
+    await effect(event, context);
+    entered.fire();
+    await leave.fired;
+  });
+  await entered.fired;
+  await consumer.stop({ graceMs: 10 });
+  const second = signal();
+  await start(here, async (event, context) => {
+    await effect(event, context);
+    second.fire();
+  });
+  leave.fire();
+  await here.untilSettled();
+  expect(await here.effects()).toHaveLength(1);
+});
+
+test('stop is quiet when called twice, before anything came, and through `await using`', async () => {
+  const here = await scene();
+  {
+    await using consumer = await start(here, effect);
+    await consumer.ready;
+    await Promise.all([consumer.stop(), consumer.stop()]);
+  }
+  await here.jsm.streams.delete(here.stream);
+  const waiting = await start(here, effect);
+  await waiting.stop();
+  await expect(waiting.ready).rejects.toMatchObject({ code: 'stream-unsuitable' });
+  await waiting.closed;
+});
+
+test("a connection of the caller's stays open", async () => {
+  const here = await scene();
+  const consumer = await start(here, effect, { nats: here.connection });
+  await consumer.ready;
+  await here.publish('one');
+  await here.untilSettled();
+  await consumer.stop();
+  expect(here.connection.isClosed()).toBe(false);
+});
