@@ -1,0 +1,127 @@
+import { drizzle } from 'drizzle-orm/node-postgres';
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { type InboxRecord, recordIfNew, recordNewOnes } from '../../src/inbox/record.ts';
+import { recogniseTransaction } from '../../src/postgres/transaction-handle.ts';
+import { createMigratedDatabase, type ScratchDatabase } from '../support/services.ts';
+
+let database: ScratchDatabase;
+let pool: pg.Pool;
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+  pool = new pg.Pool({ connectionString: database.url });
+});
+afterAll(async () => {
+  await pool?.end();
+  await database?.drop();
+});
+beforeEach(async () => {
+  await pool.query('TRUNCATE postcommit.inbox');
+});
+
+const record = (more: Partial<InboxRecord> = {}): InboxRecord => ({
+  consumer: 'billing',
+  eventId: 'e1',
+  stream: 's',
+  sequence: 1,
+  ...more,
+});
+
+async function begin(): Promise<{ client: pg.PoolClient; end(statement: string): Promise<void> }> {
+  const client = await pool.connect();
+  await client.query('BEGIN');
+  return {
+    client,
+    async end(statement) {
+      await client.query(statement);
+      client.release();
+    },
+  };
+}
+
+async function inTransaction<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+  const { client, end } = await begin();
+  const result = await work(client);
+  await end('COMMIT');
+  return result;
+}
+
+const recordOne = (more?: Partial<InboxRecord>) =>
+  inTransaction(async (client) => recordIfNew(await recogniseTransaction(client), record(more)));
+
+test('an event is new once for each consumer', async () => {
+  expect(await recordOne()).toBe(true);
+  expect(await recordOne({ sequence: 2 })).toBe(false);
+  expect(await recordOne({ consumer: 'mailing' })).toBe(true);
+  const { rows } = await pool.query(
+    'SELECT consumer, event_id, stream, sequence FROM postcommit.inbox ORDER BY 1',
+  );
+  expect(rows).toEqual([
+    { consumer: 'billing', event_id: 'e1', stream: 's', sequence: '1' },
+    { consumer: 'mailing', event_id: 'e1', stream: 's', sequence: '1' },
+  ]);
+});
+
+test('what rolled back is new again', async () => {
+  const { client, end } = await begin();
+  expect(await recordIfNew(await recogniseTransaction(client), record())).toBe(true);
+  await end('ROLLBACK');
+  expect(await recordOne()).toBe(true);
+});
+
+test.each([
+  ['COMMIT', false],
+  ['ROLLBACK', true],
+])('a second transaction waits for the outcome of the first: %s', async (outcome, isNew) => {
+  const first = await begin();
+  await recordIfNew(await recogniseTransaction(first.client), record());
+  const second = recordOne();
+  const blocked =
+    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+  await expect.poll(async () => (await pool.query(blocked)).rowCount).toBe(1);
+  await first.end(outcome);
+  expect(await second).toBe(isNew);
+});
+
+test('of many events the new ones are told, also within one call', async () => {
+  await recordOne({ eventId: 'known' });
+  const events = ['a', 'known', 'b', 'a'].map((eventId, i) => ({ eventId, stream: 's', sequence: 10 + i }));
+  const fresh = await inTransaction(async (client) =>
+    recordNewOnes(await recogniseTransaction(client), { consumer: 'billing', events }),
+  );
+  expect([...fresh].sort()).toEqual(['a', 'b']);
+  const { rows } = await pool.query(
+    "SELECT event_id, sequence FROM postcommit.inbox WHERE event_id <> 'known'",
+  );
+  expect(rows).toHaveLength(2);
+});
+
+test('overlapping batches in opposite orders wait for each other and do not deadlock', async () => {
+  const events = Array.from({ length: 500 }, (_, i) => ({ eventId: `e${i}`, stream: 's', sequence: i }));
+  const run = (batch: typeof events) =>
+    inTransaction(async (client) =>
+      recordNewOnes(await recogniseTransaction(client), { consumer: 'billing', events: batch }),
+    );
+  const sizes = await Promise.all([
+    run(events),
+    run(events.toReversed()),
+    run(events),
+    run(events.toReversed()),
+  ]);
+  expect(sizes.map((fresh) => fresh.size).sort((a, b) => a - b)).toEqual([0, 0, 0, 500]);
+});
+
+test('it records through a Drizzle transaction too', async () => {
+  const db = drizzle(pool);
+  const once = () => db.transaction(async (tx) => recordIfNew(await recogniseTransaction(tx), record()));
+  expect([await once(), await once()]).toEqual([true, false]);
+});
+
+test('the SQL function for other languages answers the same', async () => {
+  const { rows } = await pool.query(`
+    SELECT postcommit.inbox_record('c', 'e') AS first, postcommit.inbox_record('c', 'e', 's', 7) AS again,
+           postcommit.inbox_record('d', 'e', 's', 7) AS other`);
+  expect(rows).toEqual([{ first: true, again: false, other: true }]);
+  expect(await recordOne({ consumer: 'd', eventId: 'e' })).toBe(false);
+});
