@@ -15,20 +15,67 @@ const PAGE = 500;
  * Gaps are what its rows leave out between the lowest `open_from` and the highest `read_to`.
  */
 export async function recoverCapture(session: Session): Promise<CaptureRecovery> {
-  const [facts] = await session.query({
-    text: `select min(open_from), max(read_to) from (
-             select distinct on (stream) open_from, read_to from postcommit.batches order by stream, batch desc) last`,
-  });
-  if (facts?.[1] == null) return { cursor: 0, gaps: [] };
-  const openFrom = Number(facts[0]);
-  const cursor = Number(facts[1]);
+  const last = await lastRows(session);
+  if (last.length === 0) return { cursor: 0, gaps: [] };
+  const openFrom = Math.min(...last.map((row) => row.openFrom));
+  const cursor = Math.max(...last.map((row) => row.readTo));
+  const covered: PositionRanges[] = [];
+  for (const { stream, batch } of last) {
+    const first = await firstBatchReading(session, { stream, batch, openFrom });
+    const [row] = await session.query({
+      text: `select coalesce(range_agg(positions), '{}') + coalesce(range_agg(parked), '{}')
+               from postcommit.batches where stream = $1 and batch >= $2`,
+      values: [stream, first],
+    });
+    covered.push(parseMultirange(row?.[0] ?? '{}'));
+  }
+  return { cursor, gaps: complementOf(unionOf(covered), openFrom, cursor) };
+}
+
+interface LastRow {
+  readonly stream: string;
+  readonly batch: number;
+  readonly openFrom: number;
+  readonly readTo: number;
+}
+
+/** The newest row of each stream, by the ends of the primary key's index: the log may hold millions of rows. */
+async function lastRows(session: Session): Promise<LastRow[]> {
   const rows = await session.query({
-    text: `select range_agg(positions + parked)
-             from postcommit.batches where read_to >= $1`,
-    values: [openFrom],
+    text: `with recursive streams as (
+             (select stream from postcommit.batches order by stream limit 1)
+             union all
+             select (select b.stream from postcommit.batches b where b.stream > s.stream order by b.stream limit 1)
+               from streams s where s.stream is not null)
+           select b.stream, b.batch, b.open_from, b.read_to from streams s
+             cross join lateral (select * from postcommit.batches b where b.stream = s.stream
+                                  order by b.batch desc limit 1) b`,
   });
-  const covered = parseMultirange(rows[0]?.[0] ?? '{}');
-  return { cursor, gaps: complementOf(unionOf([covered]), openFrom, cursor) };
+  return rows.map(([stream, batch, openFrom, readTo]) => ({
+    stream: stream as string,
+    batch: Number(batch),
+    openFrom: Number(openFrom),
+    readTo: Number(readTo),
+  }));
+}
+
+/**
+ * A batch number not above the first row of a stream that looked at `openFrom` or beyond. `read_to` never falls, so
+ * strides that double find it in a few look-ups.
+ */
+async function firstBatchReading(
+  session: Session,
+  { stream, batch, openFrom }: { stream: string; batch: number; openFrom: number },
+): Promise<number> {
+  for (let stride = 64; stride < batch; stride *= 2) {
+    const [row] = await session.query({
+      name: 'postcommit_read_to',
+      text: `select read_to from postcommit.batches where stream = $1 and batch <= $2 order by batch desc limit 1`,
+      values: [stream, batch - stride],
+    });
+    if (row === undefined || Number(row[0]) < openFrom) return batch - stride;
+  }
+  return 0;
 }
 
 /** The last row of a stream's log, undefined if there is none. */
@@ -76,11 +123,13 @@ export interface LogSpan {
   readonly end: number;
 }
 
-/** Which sequences of a stream's incarnation the log speaks of. */
+/** Which sequences of a stream's incarnation the log speaks of: slots rise with the batches, but for these two kinds. */
 export async function logSpan(session: Session, stream: string, incarnation: string): Promise<LogSpan> {
+  const edge = (column: string, direction: 'asc' | 'desc') =>
+    `(select ${column} from postcommit.batches where stream = $1 and incarnation = $2
+       and kind not in ('marker', 'found') order by batch ${direction} limit 1)`;
   const [row] = await session.query({
-    text: `select min(first_sequence), max(last_sequence) from postcommit.batches
-            where stream = $1 and incarnation = $2 and kind not in ('marker', 'found')`,
+    text: `select ${edge('first_sequence', 'asc')}, ${edge('last_sequence', 'desc')}`,
     values: [stream, incarnation],
   });
   return { start: Number(row?.[0] ?? 0), end: Number(row?.[1] ?? 0) };

@@ -44,6 +44,9 @@ export interface ChainOptions {
   readonly onSettled: () => void;
 }
 
+/** Pauses that a person has to end. */
+const PERSISTENT: ReadonlySet<string> = new Set(['refused', 'misrouted']);
+
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the chain's state, its parts named below.
 export function createChain({ link, stream, source, meter, wake, onSettled }: ChainOptions): Chain {
   const backoff = createBackoff({ firstMs: 50, maxMs: 5_000 });
@@ -140,9 +143,11 @@ export function createChain({ link, stream, source, meter, wake, onSettled }: Ch
       pump();
     },
     flow() {
+      // An event that is refused before it is planned pauses again at once: only a confirmation shows that it is over.
+      const outage = state.kind !== 'paused' || !PERSISTENT.has(state.pause.outcome);
       state = { kind: 'flowing' };
-      if (slots.pending === 0) meter.resumed();
-      storedSinceFlow = slots.pending === 0;
+      storedSinceFlow = slots.pending === 0 && outage;
+      if (storedSinceFlow) meter.resumed();
       pump();
     },
     doubt,
