@@ -1,6 +1,6 @@
 -- The schema of postcommit. Tables and sequences come from drizzle-kit; what it cannot say (partitions, checks,
 -- functions, the trigger, first rows) is written by hand between them. Applied by `postcommit migrate`.
-CREATE SCHEMA "postcommit";
+CREATE SCHEMA IF NOT EXISTS "postcommit";
 --> statement-breakpoint
 CREATE SEQUENCE "postcommit"."parked_until" INCREMENT BY 1 MINVALUE 0 MAXVALUE 9223372036854775807 START WITH 0 CACHE 1;
 --> statement-breakpoint
