@@ -1,4 +1,5 @@
 import { PostcommitError } from '../errors.ts';
+import type { DrizzleTransaction } from '../postgres/transaction-handle.ts';
 
 /** `pg.Pool`, by its structure. */
 export interface PgPool {
@@ -14,7 +15,7 @@ export interface PgClient {
 
 /** A Drizzle database, by its structure. */
 export interface DrizzleDatabase {
-  transaction(work: (tx: never) => Promise<unknown>): Promise<unknown>;
+  transaction(work: (tx: unknown) => Promise<unknown>): Promise<unknown>;
 }
 
 /** Where the effects and the inbox live. */
@@ -58,14 +59,15 @@ function isDrizzle(database: ConsumerDatabase): database is DrizzleDatabase {
   return typeof (database as Partial<DrizzleDatabase> | undefined)?.transaction === 'function';
 }
 
-function drizzleTransact(database: DrizzleDatabase): Transact<never> {
-  return async <Result>(work: (tx: never) => Promise<Result>) => {
+function drizzleTransact(database: DrizzleDatabase): Transact<unknown> {
+  return async <Result>(work: (tx: unknown) => Promise<Result>) => {
     const { sql } = await import('drizzle-orm');
-    return (await database.transaction(async (tx: { execute(statement: unknown): Promise<unknown> }) => {
-      const result = await work(tx as never);
-      await tx.execute(sql.raw(COMMIT_DURABLY));
-      return result;
-    })) as Result;
+    const result = await database.transaction(async (tx) => {
+      const value = await work(tx);
+      await (tx as DrizzleTransaction).execute(sql.raw(COMMIT_DURABLY) as never);
+      return value;
+    });
+    return result as Result;
   };
 }
 
