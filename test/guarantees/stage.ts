@@ -1,0 +1,160 @@
+import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import pg from 'pg';
+import { expect } from 'vitest';
+import { migrate } from '../../src/migrate/index.ts';
+import { createRelay, type Relay } from '../../src/relay/index.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
+import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
+import {
+  type LogLine,
+  type RelayProcess,
+  type RelayProcessOptions,
+  startRelayProcess,
+} from '../support/relay-process.ts';
+import { createMigratedDatabase, natsUrl, scratchName } from '../support/services.ts';
+import { faultsOf, type LogRow, readLog, readOutbox, readStream } from '../support/stream-history.ts';
+import { startWriters, type Writers, type WritersOptions } from '../support/writers.ts';
+
+/** An outbox, a stream, and what is needed to run relays between them and to compare both. */
+export interface Stage extends AsyncDisposable {
+  readonly databaseUrl: string;
+  readonly natsUrl: string;
+  readonly stream: string;
+  /** A subject that the stream captures. */
+  readonly subject: string;
+  readonly pool: pg.Pool;
+  readonly connection: NatsConnection;
+  readonly jsm: JetStreamManager;
+  /** One transaction with so many events. */
+  write(count: number, options?: { subject?: string; payload?: string }): Promise<void>;
+  startWriters(options?: Omit<WritersOptions, 'url' | 'subject'>): Writers;
+  /** A relay in this process. */
+  startRelay(): Promise<RunningRelay>;
+  /** A relay as a process of its own. */
+  startRelayProcess(options?: Pick<RelayProcessOptions, 'grace' | 'leaseTtlMs'>): Promise<RelayProcess>;
+  lastSequence(): Promise<number>;
+  log(): Promise<LogRow[]>;
+  /** Resolves when every committed event is planned and the stream reaches the end of the plan. */
+  untilDrained(timeoutMs?: number): Promise<void>;
+  faults(): Promise<string[]>;
+}
+
+export interface RunningRelay extends AsyncDisposable {
+  readonly relay: Relay;
+  readonly metrics: Metrics;
+  readonly lines: readonly LogLine[];
+  /** Resolves when the lane is in this state, with its reason. */
+  until(state: 'publishing' | 'paused', timeoutMs?: number): Promise<string | null>;
+  /** The sum of a counter over its labels. */
+  count(metric: keyof Omit<Metrics, 'registry'>): Promise<number>;
+}
+
+export interface StageOptions {
+  /** Servers of the test's own; by default those of the run. */
+  readonly databaseUrl?: string;
+  readonly natsUrl?: string;
+  readonly config?: Partial<StreamConfig>;
+}
+
+export async function openStage(options: StageOptions = {}): Promise<Stage> {
+  const nats = options.natsUrl ?? natsUrl();
+  const database =
+    options.databaseUrl === undefined ? await createMigratedDatabase() : await migrated(options.databaseUrl);
+  const pool = new pg.Pool({ connectionString: database.url });
+  pool.on('error', () => undefined);
+  const connection = await connect({ servers: nats, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  const jsm = await jetstreamManager(connection);
+  const stream = scratchName('guarantee');
+  await jsm.streams.add({ name: stream, subjects: [`${stream}.>`], ...options.config });
+  const subject = `${stream}.event`;
+  const log = () => readLog(pool, stream);
+  const lastSequence = async () => (await jsm.streams.info(stream)).state.last_seq;
+  return {
+    databaseUrl: database.url,
+    natsUrl: nats,
+    stream,
+    subject,
+    pool,
+    connection,
+    jsm,
+    async write(count, { subject: own = subject, payload = 'event' } = {}) {
+      await pool.query(
+        `insert into postcommit.outbox (subject, payload) select $1, convert_to($2 || ' ' || i, 'UTF8')
+           from generate_series(1, $3::int) i`,
+        [own, payload, count],
+      );
+    },
+    startWriters: (writers = {}) => startWriters({ url: database.url, subject, ...writers }),
+    startRelay: () => startRelay({ databaseUrl: database.url, natsUrl: nats, stream }),
+    startRelayProcess: (relay = {}) =>
+      startRelayProcess({ databaseUrl: database.url, natsUrl: nats, stream, ...relay }),
+    lastSequence,
+    log,
+    async untilDrained(timeoutMs = 20_000) {
+      await expect
+        .poll(async () => remaining(pool, stream, await lastSequence()), { timeout: timeoutMs, interval: 50 })
+        .toEqual({ unplanned: 0, unstored: 0 });
+    },
+    async faults() {
+      const [outbox, rows] = [await readOutbox(pool), await log()];
+      return faultsOf({ outbox, log: rows, messages: await readStream(jsm, stream) });
+    },
+    async [Symbol.asyncDispose]() {
+      if (options.natsUrl === undefined) await jsm.streams.delete(stream).catch(() => undefined);
+      await connection.close();
+      await pool.end();
+      await database.drop();
+    },
+  };
+}
+
+async function migrated(url: string) {
+  await migrate({ url });
+  return { url, drop: async () => {} };
+}
+
+async function remaining(pool: pg.Pool, stream: string, lastSequence: number) {
+  const { rows } = await pool.query(
+    `select (select count(*) from postcommit.outbox)::int
+            - (select coalesce(sum(upper(r) - lower(r)), 0) from postcommit.batches, unnest(positions) r
+                where stream = $1 and kind = 'new')::int as unplanned,
+            (select coalesce(max(last_sequence), 0) from postcommit.batches where stream = $1)::int as "end"`,
+    [stream],
+  );
+  return { unplanned: rows[0].unplanned, unstored: Math.max(0, rows[0].end - lastSequence) };
+}
+
+async function startRelay(options: {
+  databaseUrl: string;
+  natsUrl: string;
+  stream: string;
+}): Promise<RunningRelay> {
+  const { databaseUrl, natsUrl: servers, stream } = options;
+  const lines: LogLine[] = [];
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
+  const metrics = createMetrics();
+  const relay = createRelay({
+    databaseUrl: () => databaseUrl,
+    nats: () => ({ servers: [servers] }),
+    lanes: [{ stream, subjects: [`${stream}.>`], ordering: 'stream' }],
+    logger: createLogger({ destination }),
+    metrics,
+  });
+  await relay.start();
+  return {
+    relay,
+    metrics,
+    lines,
+    async until(state, timeoutMs = 10_000) {
+      const lane = () => relay.status().lanes[0];
+      await expect.poll(() => lane()?.state, { timeout: timeoutMs, interval: 5 }).toBe(state);
+      return lane()?.reason ?? null;
+    },
+    async count(metric) {
+      const { values } = await metrics[metric].get();
+      return values.reduce((sum, { value }) => sum + value, 0);
+    },
+    [Symbol.asyncDispose]: () => relay.stop({ graceMs: 0 }),
+  };
+}

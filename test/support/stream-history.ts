@@ -1,0 +1,158 @@
+import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
+import type pg from 'pg';
+
+/** A committed row of the outbox. */
+export interface OutboxRow {
+  readonly position: number;
+  readonly eventId: string;
+  readonly subject: string;
+  readonly payload: string;
+}
+
+/** A message of a stream; without `source` it is another writer's. */
+export interface StreamMessage {
+  readonly sequence: number;
+  readonly source: string;
+  readonly position: number;
+  readonly eventId: string;
+  readonly subject: string;
+  readonly payload: string;
+}
+
+export interface LogRow {
+  readonly batch: number;
+  readonly epoch: number;
+  readonly kind: string;
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  readonly settledTo: number | null;
+  readonly positions: readonly number[];
+}
+
+export interface History {
+  readonly outbox: readonly OutboxRow[];
+  readonly messages: readonly StreamMessage[];
+  readonly log: readonly LogRow[];
+}
+
+export async function readOutbox(pool: pg.Pool): Promise<OutboxRow[]> {
+  const { rows } = await pool.query(
+    'select position, event_id, subject, payload from postcommit.outbox order by position',
+  );
+  return rows.map(({ position, event_id, subject, payload }) => ({
+    position: Number(position),
+    eventId: event_id,
+    subject,
+    payload: payload.toString(),
+  }));
+}
+
+export async function readLog(pool: pg.Pool, stream: string): Promise<LogRow[]> {
+  const { rows } = await pool.query(
+    `select batch, epoch, kind, first_sequence, last_sequence, settled_to,
+            array(select p from unnest(positions) r, generate_series(lower(r), upper(r) - 1) p order by p) as positions
+       from postcommit.batches where stream = $1 order by batch`,
+    [stream],
+  );
+  return rows.map((row) => ({
+    batch: Number(row.batch),
+    epoch: Number(row.epoch),
+    kind: row.kind,
+    firstSequence: Number(row.first_sequence),
+    lastSequence: Number(row.last_sequence),
+    settledTo: row.settled_to === null ? null : Number(row.settled_to),
+    positions: row.positions.map(Number),
+  }));
+}
+
+/** Every message of a stream by sequence, read one by one: this works on every retention and disturbs nothing. */
+export async function readStream(jsm: JetStreamManager, stream: string): Promise<StreamMessage[]> {
+  const { state } = await jsm.streams.info(stream);
+  const messages: StreamMessage[] = [];
+  const sequences = Array.from(
+    { length: state.last_seq - state.first_seq + 1 },
+    (_, i) => state.first_seq + i,
+  );
+  for (let i = 0; i < sequences.length; i += 256) {
+    const page = sequences
+      .slice(i, i + 256)
+      .map((seq) => jsm.streams.getMessage(stream, { seq }).then((message) => message && read(message)));
+    for (const message of await Promise.all(page)) if (message) messages.push(message);
+  }
+  return messages;
+}
+
+function read(message: StoredMsg): StreamMessage {
+  return {
+    sequence: message.seq,
+    source: message.header.get('Postcommit-Source'),
+    position: Number(message.header.get('Postcommit-Position')),
+    eventId: message.header.get('Postcommit-Event-Id'),
+    subject: message.subject,
+    payload: message.string(),
+  };
+}
+
+/** The place the log gives to each position, by position: a later row overrides an older one. */
+export function placesOf(log: readonly LogRow[]): Map<number, number> {
+  const places = new Map<number, number>();
+  for (const { firstSequence, positions } of log)
+    positions.forEach((position, i) => void places.set(position, firstSequence + i));
+  return places;
+}
+
+/**
+ * What is wrong with a history, in words; empty when each committed event is in the stream once, unchanged, at the
+ * place the log gives it, and nothing else is but other writers' messages.
+ */
+export function faultsOf({ outbox, messages, log }: History): string[] {
+  const faults: string[] = [];
+  const rows = new Map(outbox.map((row) => [row.position, row]));
+  const places = placesOf(log);
+  const seen = new Map<number, number>();
+  for (const message of messages.filter(({ source }) => source !== '')) {
+    const { position, sequence } = message;
+    const row = rows.get(position);
+    if (row === undefined) faults.push(`phantom: ${position} at ${sequence}`);
+    else if (!isCopy(row, message)) faults.push(`changed: ${position} at ${sequence}`);
+    if (seen.has(position)) faults.push(`twice: ${position} at ${seen.get(position)} and ${sequence}`);
+    else if (places.get(position) !== sequence)
+      faults.push(`misplaced: ${position} at ${sequence}, planned for ${places.get(position)}`);
+    seen.set(position, sequence);
+  }
+  for (const { position } of outbox) if (!seen.has(position)) faults.push(`lost: ${position}`);
+  return [...faults, ...faultsOfLog(log)];
+}
+
+function isCopy(row: OutboxRow, message: StreamMessage): boolean {
+  return (
+    row.eventId === message.eventId && row.subject === message.subject && row.payload === message.payload
+  );
+}
+
+/** Batch numbers and epochs that go back, rows that are not as long as they say, plans that overlap. */
+function faultsOfLog(log: readonly LogRow[]): string[] {
+  const faults: string[] = [];
+  let [batch, epoch, end] = [0, 0, 0];
+  for (const row of log) {
+    if (row.batch !== batch + 1) faults.push(`batch ${row.batch} follows batch ${batch}`);
+    if (row.epoch < epoch) faults.push(`batch ${row.batch} is of epoch ${row.epoch} after epoch ${epoch}`);
+    if (row.lastSequence - row.firstSequence + 1 !== row.positions.length)
+      faults.push(`batch ${row.batch} has ${row.positions.length} events`);
+    [batch, epoch] = [row.batch, row.epoch];
+    if (row.kind === 'found') continue;
+    if (row.firstSequence <= end) faults.push(`batch ${row.batch} begins inside an older plan`);
+    end = row.lastSequence;
+  }
+  return [...faults, ...plannedTwice(log)];
+}
+
+function plannedTwice(log: readonly LogRow[]): string[] {
+  const planned = new Set<number>();
+  const faults: string[] = [];
+  for (const position of log.filter(({ kind }) => kind === 'new').flatMap(({ positions }) => positions)) {
+    if (planned.has(position)) faults.push(`position ${position} is planned twice as new`);
+    planned.add(position);
+  }
+  return faults;
+}
