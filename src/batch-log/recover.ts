@@ -78,6 +78,11 @@ async function firstBatchReading(
   return 0;
 }
 
+/** The streams that something was ever planned for. */
+export async function plannedStreams(session: Session): Promise<string[]> {
+  return (await lastRows(session)).map(({ stream }) => stream);
+}
+
 /** The last row of a stream's log, undefined if there is none. */
 export async function lastBatch(session: Session, stream: string): Promise<Batch | undefined> {
   const [row] = await session.query({

@@ -18,4 +18,10 @@ export {
   type StreamState,
   unfitness,
 } from './stream.ts';
-export { checkSubjectPattern, patternCovers, patternsCover, subjectMatches } from './subjects.ts';
+export {
+  checkSubjectPattern,
+  createSubjectFilter,
+  patternCovers,
+  patternsCover,
+  subjectMatches,
+} from './subjects.ts';

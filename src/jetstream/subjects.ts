@@ -3,6 +3,16 @@ export function subjectMatches(pattern: string, subject: string): boolean {
   return covers(pattern.split('.'), subject.split('.'));
 }
 
+/** As `subjectMatches` for any of the patterns, prepared for being asked once an event: most end in `.>` after fixed tokens. */
+export function createSubjectFilter(patterns: readonly string[]): (subject: string) => boolean {
+  const prefixes = patterns
+    .filter((pattern) => /^[^*>]+\.>$/.test(pattern))
+    .map((pattern) => pattern.slice(0, -1));
+  return (subject) =>
+    prefixes.some((prefix) => subject.length > prefix.length && subject.startsWith(prefix)) ||
+    patterns.some((pattern) => subjectMatches(pattern, subject));
+}
+
 /** True when `wide` matches every subject that `narrow` matches. */
 export function patternCovers(wide: string, narrow: string): boolean {
   return covers(wide.split('.'), narrow.split('.'));

@@ -1,5 +1,5 @@
 import type { StoredEvent } from '../event.ts';
-import { headerFault, type StreamState, subjectMatches } from '../jetstream/index.ts';
+import { headerFault, type StreamState } from '../jetstream/index.ts';
 import type { Pause } from './lane-state.ts';
 import type { LaneOptions } from './options.ts';
 
@@ -8,6 +8,8 @@ const OWN_HEADERS_BYTES = 1_024;
 
 export interface Limits {
   readonly lane: LaneOptions;
+  /** Whether some lane takes a subject. */
+  readonly takes: (subject: string) => boolean;
   readonly stream: StreamState;
   /** Of the server, for headers and payload. */
   readonly maxPayload: number;
@@ -25,12 +27,11 @@ export function firstUnacceptable(events: readonly StoredEvent[], limits: Limits
   return undefined;
 }
 
-function fault(event: StoredEvent, { lane, stream, maxPayload }: Limits): Pause | undefined {
-  const name = `event ${event.eventId} at position ${event.position}`;
-  if (!lane.subjects.some((pattern) => subjectMatches(pattern, event.subject))) {
+function fault(event: StoredEvent, { lane, takes, stream, maxPayload }: Limits): Pause | undefined {
+  if (!takes(event.subject)) {
     return {
       outcome: 'misrouted',
-      reason: `${name} has the subject '${event.subject}', which no lane takes (${lane.subjects.join(', ')}): add it to POSTCOMMIT_SUBJECTS and to the stream's subjects, and restart the relay`,
+      reason: `${nameOf(event)} has the subject '${event.subject}', which no lane takes (${lane.subjects.join(', ')}): add it to POSTCOMMIT_SUBJECTS and to the stream's subjects, and restart the relay`,
     };
   }
   const size = event.payload.length + headersSize(event);
@@ -38,16 +39,24 @@ function fault(event: StoredEvent, { lane, stream, maxPayload }: Limits): Pause 
   if (size > limit) {
     return {
       outcome: 'refused',
-      reason: `${name} has about ${size} bytes, and the stream takes ${limit}: raise max_payload of the server or max_msg_size of stream '${stream.name}'`,
+      reason: `${nameOf(event)} has about ${size} bytes, and the stream takes ${limit}: raise max_payload of the server or max_msg_size of stream '${stream.name}'`,
     };
   }
   const bad = headerFault(event);
-  return bad === undefined ? undefined : { outcome: 'refused', reason: `${name} cannot be sent: ${bad}` };
+  return bad === undefined
+    ? undefined
+    : { outcome: 'refused', reason: `${nameOf(event)} cannot be sent: ${bad}` };
+}
+
+function nameOf({ eventId, position }: StoredEvent): string {
+  return `event ${eventId} at position ${position}`;
 }
 
 function headersSize({ headers, key, type }: StoredEvent): number {
-  let size = OWN_HEADERS_BYTES + Buffer.byteLength(key ?? '') + Buffer.byteLength(type ?? '');
-  for (const [name, value] of Object.entries(headers ?? {}))
-    size += name.length + Buffer.byteLength(value) + 4;
+  let size = OWN_HEADERS_BYTES;
+  if (key !== null) size += Buffer.byteLength(key);
+  if (type !== null) size += Buffer.byteLength(type);
+  if (headers !== null)
+    for (const [name, value] of Object.entries(headers)) size += name.length + Buffer.byteLength(value) + 4;
   return size;
 }

@@ -1,8 +1,9 @@
 import type { BatchKind } from '../batch-log/batch.ts';
 import { type PlanOutcome, planIfLeading } from '../batch-log/plan.ts';
+import { lastBatch as lastPlanned } from '../batch-log/recover.ts';
 import { messageOf, PostcommitError } from '../errors.ts';
 import type { StoredEvent } from '../event.ts';
-import type { BrokerLink, StreamState } from '../jetstream/index.ts';
+import { type BrokerLink, createSubjectFilter, type StreamState } from '../jetstream/index.ts';
 import type { Look } from '../outbox/capture.ts';
 import { type PositionRanges, rangesOf } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
@@ -70,6 +71,7 @@ export function createLane(context: LaneContext): Lane {
   const check = () => {
     for (const watcher of watchers) watcher();
   };
+  const takes = createSubjectFilter(options.subjects);
   const chain = createChain({
     link,
     stream,
@@ -147,7 +149,8 @@ export function createLane(context: LaneContext): Lane {
   }
 
   async function compare(signal: AbortSignal): Promise<'flowing' | 'waiting' | 'fenced'> {
-    const prepared = await prepareStream(link, options, context.provision);
+    const planned = (await lastPlanned(session, stream)) !== undefined;
+    const prepared = await prepareStream(link, options, { provision: context.provision, planned });
     if (prepared.kind === 'unfit') {
       chain.pause(prepared.pause);
       return 'waiting';
@@ -215,7 +218,12 @@ export function createLane(context: LaneContext): Lane {
     },
     async plan({ events, readTo, openFrom }) {
       if (known === undefined) throw new Error('planned before the stream was looked up');
-      const pause = firstUnacceptable(events, { lane: options, stream: known, maxPayload: link.maxPayload });
+      const pause = firstUnacceptable(events, {
+        lane: options,
+        takes,
+        stream: known,
+        maxPayload: link.maxPayload,
+      });
       if (pause === undefined) return planEvents('new', events, { readTo, openFrom });
       chain.pause(pause);
       return 'refused';
@@ -223,7 +231,7 @@ export function createLane(context: LaneContext): Lane {
     async probe() {
       if (chain.state.kind !== 'flowing' || chain.pending > 0 || !link.connected) return;
       const expected = chain.end;
-      const prepared = await prepareStream(link, options, false);
+      const prepared = await prepareStream(link, options, { provision: false, planned: true });
       if (chain.pending > 0 || chain.end !== expected) return;
       if (prepared.kind === 'unfit') chain.doubt('the stream could not be looked up');
       else if (prepared.state.created !== known?.created) chain.doubt('the stream was made anew');

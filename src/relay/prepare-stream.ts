@@ -13,22 +13,34 @@ export type PreparedStream =
   /** `outage`: it will pass by itself, where another fault needs a person. */
   | { readonly kind: 'unfit'; readonly pause: Pause; readonly outage: boolean };
 
-/** Finds the lane's stream, creates it if it is missing and may be created, and says what makes it unfit. */
+export interface PrepareOptions {
+  /** A missing stream may be created. */
+  readonly provision: boolean;
+  /** The batch log speaks of it: if it is missing it was deleted, and a new one would hide that. */
+  readonly planned: boolean;
+}
+
+/** Finds the lane's stream, creates it if it never was and may be created, and says what makes it unfit. */
 export async function prepareStream(
   link: BrokerLink,
-  lane: LaneOptions,
-  provision: boolean,
+  { stream, subjects }: LaneOptions,
+  { provision, planned }: PrepareOptions,
 ): Promise<PreparedStream> {
-  const { stream, subjects } = lane;
   const found = await lookUpStream(link, stream);
-  const lookup =
-    found.kind === 'missing' && provision ? await createStream(link, { name: stream, subjects }) : found;
+  const create = found.kind === 'missing' && provision && !planned;
+  const lookup = create ? await createStream(link, { name: stream, subjects }) : found;
   if (lookup.kind === 'unavailable') return unfit('unavailable', lookup.reason, true);
   if (lookup.kind === 'missing') {
-    return unfit(
-      'unavailable',
-      `stream '${stream}' does not exist, and creating it is switched off (POSTCOMMIT_PROVISION)`,
-    );
+    return planned
+      ? unfit(
+          'unavailable',
+          `stream '${stream}' is gone, and the batch log holds plans for it: it was deleted. Restore it, or go on with another one (POSTCOMMIT_STREAM)`,
+          true,
+        )
+      : unfit(
+          'unavailable',
+          `stream '${stream}' does not exist, and creating it is switched off (POSTCOMMIT_PROVISION)`,
+        );
   }
   const faults = unfitness(lookup.state, subjects);
   return faults.length === 0 ? { kind: 'fit', state: lookup.state } : unfit('unavailable', faults.join('; '));

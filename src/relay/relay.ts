@@ -1,3 +1,4 @@
+import { plannedStreams } from '../batch-log/recover.ts';
 import { messageOf, PostcommitError } from '../errors.ts';
 import { type BrokerLink, connectBroker } from '../jetstream/index.ts';
 import { sleep } from '../lifecycle/abort.ts';
@@ -173,11 +174,11 @@ export function createRelay(userOptions: RelayOptions): Relay {
     closed: closed.promise,
     async start() {
       if (running !== undefined) throw new Error('the relay was started before');
-      await checkDatabase(options);
+      const planned = await checkDatabase(options);
       const broker = await connectBroker(options.nats, { logger, signal: stopping.signal });
       link = broker;
       try {
-        await checkStreams(broker, options);
+        await checkStreams(broker, { ...options, planned });
       } catch (error) {
         await broker.close();
         throw error;
@@ -230,7 +231,8 @@ async function openLeaseSession({ databaseUrl, leaseTtlMs }: ResolvedOptions): P
   return session;
 }
 
-async function checkDatabase(options: ResolvedOptions): Promise<void> {
+/** Returns the streams that something was planned for: one of those is never made anew without being asked. */
+async function checkDatabase(options: ResolvedOptions): Promise<readonly string[]> {
   const session = await openLeaseSession(options);
   try {
     const missing = await missingMigrations(session);
@@ -241,14 +243,18 @@ async function checkDatabase(options: ResolvedOptions): Promise<void> {
         'Run `postcommit migrate` (as the role that owns the schema), or start the relay with --migrate.',
       );
     }
+    return await plannedStreams(session);
   } finally {
     await session.close();
   }
 }
 
-async function checkStreams(link: BrokerLink, { lanes, provision }: ResolvedOptions): Promise<void> {
+async function checkStreams(
+  link: BrokerLink,
+  { lanes, provision, planned }: ResolvedOptions & { readonly planned: readonly string[] },
+): Promise<void> {
   for (const lane of lanes) {
-    const prepared = await prepareStream(link, lane, provision);
+    const prepared = await prepareStream(link, lane, { provision, planned: planned.includes(lane.stream) });
     if (prepared.kind === 'unfit' && !prepared.outage) {
       throw new PostcommitError(
         'stream-unsuitable',
