@@ -116,6 +116,7 @@ test('a start fails within seconds, and says why, where a server or the schema i
   await expect(start(here, { db: nowhere })).rejects.toMatchObject({ code: 'database-unreachable' });
   const bare = await createScratchDatabase();
   const empty = new pg.Pool({ connectionString: bare.url });
+  empty.on('error', () => undefined);
   await expect(start(here, { db: empty })).rejects.toMatchObject({ code: 'migration-missing' });
   await empty.end();
   await bare.drop();

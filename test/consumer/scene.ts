@@ -39,6 +39,7 @@ export interface SceneOptions {
 export async function createScene({ nats = natsUrl(), databaseUrl }: SceneOptions = {}): Promise<Scene> {
   const database = databaseUrl === undefined ? await createMigratedDatabase() : await migrated(databaseUrl);
   const pool = new pg.Pool({ connectionString: database.url });
+  // end() does not wait for the sockets, and dropping the database ends the sessions behind them.
   pool.on('error', () => undefined);
   await pool.query('CREATE TABLE effects (place serial, event_id text)');
   const connection = await connect({ servers: nats, maxReconnectAttempts: -1, reconnectTimeWait: 50 });

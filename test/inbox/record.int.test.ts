@@ -11,6 +11,8 @@ let pool: pg.Pool;
 beforeAll(async () => {
   database = await createMigratedDatabase();
   pool = new pg.Pool({ connectionString: database.url });
+  // end() does not wait for the sockets, and dropping the database ends the sessions behind them.
+  pool.on('error', () => undefined);
 });
 afterAll(async () => {
   await pool?.end();

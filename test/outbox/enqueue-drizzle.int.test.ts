@@ -13,6 +13,8 @@ let db: ReturnType<typeof open>;
 beforeAll(async () => {
   database = await createMigratedDatabase();
   pool = new pg.Pool({ connectionString: database.url });
+  // end() does not wait for the sockets, and dropping the database ends the sessions behind them.
+  pool.on('error', () => undefined);
   db = open();
 });
 afterAll(async () => {

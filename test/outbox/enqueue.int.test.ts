@@ -20,6 +20,13 @@ beforeEach(async () => {
   await client.query('ROLLBACK; TRUNCATE postcommit.outbox');
 });
 
+/** Its end() does not wait for the sockets, and dropping the database ends the sessions behind them. */
+function openPool(): pg.Pool {
+  const pool = new pg.Pool({ connectionString: database.url });
+  pool.on('error', () => undefined);
+  return pool;
+}
+
 const event = (more: Partial<OutboxEvent> = {}): OutboxEvent => ({
   subject: 'events.a',
   payload: { a: 1 },
@@ -192,7 +199,7 @@ describe('a handle that is no transaction', () => {
   });
 
   test('a pool is refused and says to take a client', async () => {
-    const pool = new pg.Pool({ connectionString: database.url });
+    const pool = openPool();
     expect((await refused(pool)).hint).toContain('pool.connect()');
     await pool.end();
   });
@@ -207,7 +214,7 @@ describe('a handle that is no transaction', () => {
   });
 
   test('a bare { query } over a pool is refused by the server', async () => {
-    const pool = new pg.Pool({ connectionString: database.url });
+    const pool = openPool();
     await refused({ query: (text: string, values: unknown[]) => pool.query(text, values) });
     await pool.end();
   });
