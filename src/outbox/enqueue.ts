@@ -83,7 +83,7 @@ async function leaveToken(transaction: Transaction): Promise<Guard> {
 
 const NO_TRANSACTION = 'outbox_transaction';
 
-/** Scalars: for a single event a third cheaper than a JSON recordset (0.34 against 0.46 ms with the round trip). */
+/** Scalars: for a single event about a fifth cheaper than a JSON recordset (0.37 against 0.46 ms with the round trip). */
 async function insertOne(transaction: Transaction, event: EncodedEvent, guard: Guard): Promise<void> {
   await transaction.run(
     `${INTO} SELECT $1::text::uuid, $2::text, $3::text, $4::text, $5::text::jsonb, decode($6::text, 'base64')${guard.where('$7')}`,
