@@ -95,7 +95,7 @@ export function createCapture(session: Session, start: CaptureStart): Capture {
       lastPosition = Math.max(result.lastPosition, lastPosition);
       currentSegment = result.segment;
       segments.current(result.segment);
-      cutBefore = result.cut || look.cutOff;
+      cutBefore = result.cut; // Not `look.cutOff`: lowest gaps that bring nothing would hold up everything else.
     },
     async list() {
       const holders = await listHolders(session);

@@ -115,6 +115,7 @@ function append(ranges: number[], above: PositionRanges): void {
 function updateHolders(cohort: Cohort, listing: Holders): void {
   if (cohort.holders === null) {
     cohort.holders = new Map(listing);
+    cohort.looked = false; // C3: who left between the last look and this first listing is not in it.
     return;
   }
   for (const id of cohort.holders.keys()) {

@@ -122,6 +122,14 @@ describe('C3: a gate stays shut only over gaps that were looked into since the l
     expect(read(gaps)).toEqual([]);
   });
 
+  test('not after the first listing, until the next look: someone may have left before he was ever listed', () => {
+    const gaps = createGaps(wide);
+    read(gaps);
+    gaps.listed(holders('T1'));
+    expect(read(gaps)).toEqual(wide);
+    expect(read(gaps)).toEqual([]);
+  });
+
   test('not while a holder has no id to watch', () => {
     const gaps = createGaps(wide);
     gaps.listed(holders('T1', '-T2'));

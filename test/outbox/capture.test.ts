@@ -1,0 +1,194 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Capture, type CaptureStart, createCapture, type Look } from '../../src/outbox/capture.ts';
+import { complementOf, rangesOf } from '../../src/postgres/position-ranges.ts';
+import { createSimulatedDatabase, type SimulatedDatabase } from './simulated-database.ts';
+
+/** Capture as the relay drives it: looks are planned in a log, a restart begins from the log alone. */
+function createRig(turns: () => void = () => undefined) {
+  const database = createSimulatedDatabase();
+  const log: { positions: number[]; readTo: number; openFrom: number }[] = [];
+  const session = database.session(() => turns());
+  const start = (from: CaptureStart) => createCapture(session, from);
+  let capture: Capture = start({ cursor: 0, gaps: [] });
+
+  function plan(look: Look): void {
+    const { readTo, openFrom } = look;
+    if (look.events.length > 0)
+      log.push({ positions: look.events.map((event) => event.position), readTo, openFrom });
+    capture.accept(look);
+  }
+  async function look(): Promise<Look> {
+    const seen = await capture.look();
+    plan(seen);
+    return seen;
+  }
+  return {
+    database,
+    log,
+    look,
+    get capture() {
+      return capture;
+    },
+    list: () => capture.list(),
+    /** Planned, in order. */
+    planned: () => log.flatMap(({ positions }) => positions),
+    restart() {
+      const last = log.at(-1);
+      const cursor = last?.readTo ?? 0;
+      const covered = rangesOf(log.flatMap(({ positions }) => positions).sort((a, b) => a - b));
+      capture = start({ cursor, gaps: complementOf(covered, last?.openFrom ?? 1, cursor) });
+    },
+    /** Looks until nothing more is to be seen; the bound is what the rows themselves need, and a few. */
+    async drain() {
+      for (let i = 0; i < 20 + database.rows.size / 100; i++) {
+        const seen = await look();
+        if (i % 4 === 3) await capture.list();
+        if (seen.events.length === 0 && !seen.cut && !seen.gaps.cutOff && i > 8) return;
+      }
+      throw new Error('looks do not come to an end');
+    },
+  };
+}
+
+type Rig = ReturnType<typeof createRig>;
+
+/** Each event once, none of a rollback, and none before one that was committed before it was drawn. */
+function expectFaithful({ database, planned }: Rig): void {
+  const positions = planned();
+  expect(new Set(positions).size, 'an event was planned twice').toBe(positions.length);
+  let latestDraw = 0;
+  for (const position of positions) {
+    const row = database.rows.get(position);
+    if (row?.committedAt == null) throw new Error(`position ${position} was never committed`);
+    if (latestDraw > row.committedAt) throw new Error(`position ${position} comes after its effects`);
+    latestDraw = Math.max(latestDraw, row.drawnAt);
+  }
+}
+
+function expectComplete({ database, planned }: Rig): void {
+  const got = new Set(planned());
+  const skipped = [...database.rows.values()].filter(
+    (row) => row.committedAt !== null && !got.has(row.position),
+  );
+  expect(skipped, 'committed events were skipped').toEqual([]);
+}
+
+type Step = (rig: Rig) => Promise<unknown> | unknown;
+
+const slot = fc.nat(5);
+const few = fc.integer({ min: 1, max: 3 });
+const many = fc.integer({ min: 150, max: 900 });
+/** What the writers do, at any moment, also while a read or a listing is under way. */
+const writing: fc.Arbitrary<(database: SimulatedDatabase) => void> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.tuple(slot, few).map(
+      ([s, n]) =>
+        (db: SimulatedDatabase) =>
+          db.draw(s, n),
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(slot, many).map(
+      ([s, n]) =>
+        (db: SimulatedDatabase) =>
+          db.draw(s, n),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(slot, few).map(
+      ([s, n]) =>
+        (db: SimulatedDatabase) =>
+          db.draw(s, n, { rolledBackToSavepoint: true }),
+    ),
+  },
+  {
+    weight: 2,
+    // Two transactions by turns: as many gaps as positions.
+    arbitrary: fc.tuple(slot, slot, many).map(([a, b, n]) => (db: SimulatedDatabase) => {
+      for (let i = 0; i < n; i++) db.draw(i % 2 === 0 ? a : b, 1);
+    }),
+  },
+  { weight: 1, arbitrary: slot.map((s) => (db: SimulatedDatabase) => db.begin(s)) },
+  { weight: 6, arbitrary: slot.map((s) => (db: SimulatedDatabase) => db.commit(s)) },
+  { weight: 2, arbitrary: slot.map((s) => (db: SimulatedDatabase) => db.rollback(s)) },
+);
+const driving: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 10, arbitrary: fc.constant<Step>((rig) => rig.look()) },
+  { weight: 5, arbitrary: fc.constant<Step>((rig) => rig.list()) },
+  // Its plan failed: nothing was accepted.
+  { weight: 1, arbitrary: fc.constant<Step>((rig) => rig.capture.look()) },
+  { weight: 1, arbitrary: fc.constant<Step>((rig) => rig.restart()) },
+  // The leader's own switch, and one by a stranger's hand that a look notices.
+  {
+    weight: 1,
+    arbitrary: fc.nat(7).map<Step>((to) => (rig) => {
+      rig.capture.addSegment(to);
+      rig.database.pointInsertsTo(to);
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.nat(7).map<Step>((to) => async (rig) => {
+      await rig.look();
+      rig.database.pointInsertsTo(to);
+      await rig.look();
+    }),
+  },
+);
+
+describe('whatever writers do while it reads and lists', () => {
+  const history = fc.record({
+    writes: fc.array(writing, { maxLength: 120, size: 'max' }),
+    /** How many writes go through at each moment where others get their turn. */
+    pace: fc.infiniteStream(
+      fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 4 })),
+    ),
+    steps: fc.array(driving, { maxLength: 60, size: 'max' }),
+  });
+
+  test('every committed event is planned once, no other, causes before effects; and gaps close', async () => {
+    await fc.assert(
+      fc.asyncProperty(history, async ({ writes, pace, steps }) => {
+        let next = 0;
+        const rig = createRig(() => {
+          for (let i = pace.next().value ?? 0; i > 0; i--) writes[next++]?.(rig.database);
+        });
+        for (const step of steps) await step(rig);
+        next = writes.length;
+        await rig.drain(); // Others may be open: their events alone are missing.
+        expectComplete(rig);
+        for (let s = 0; s <= 5; s++) rig.database.commit(s);
+        await rig.drain();
+        await rig.list();
+        await rig.drain();
+        expectFaithful(rig);
+        expectComplete(rig);
+        expect(rig.capture.state.gapsOpen).toBe(0);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('many gaps', () => {
+  test('of one open transaction do not hold up a backlog that takes several looks', async () => {
+    const rig = createRig();
+    const { database } = rig;
+    for (let i = 0; i < 3_000; i++) {
+      database.draw(0, 1);
+      database.draw(1, 1);
+      database.commit(1);
+    }
+    await rig.drain();
+    database.draw(2, 5_000);
+    database.commit(2);
+    rig.restart();
+    await rig.drain();
+    expectComplete(rig);
+    expectFaithful(rig);
+  });
+});
