@@ -6,7 +6,7 @@ export const SEGMENTS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7];
 /**
  * The leaves that may hold unread rows.
  *   S1  After a start every leaf is live: an uncommitted row may lie in any.
- *   S2  A leaf becomes live before the switch that points inserts to it.
+ *   S2  A leaf becomes live before the switch that points inserts to it, and stays so until a read has seen a switch.
  *   S3  A leaf leaves only when inserts go elsewhere, all holders listed after that have ended, and its highest
  *       position lies below the lowest open one.
  */
@@ -36,6 +36,8 @@ export function createLiveSegments(): LiveSegments {
   const leaves = new Map<number, Leaf>(
     SEGMENTS.map((segment) => [segment, { holders: null, highest: null }]),
   );
+  /** Made live for a switch that no read has seen yet (S2): listings say nothing about them. */
+  const awaited = new Set<number>();
   let current: number | null = null;
   let live: readonly number[] = SEGMENTS;
   const refresh = () => {
@@ -47,17 +49,19 @@ export function createLiveSegments(): LiveSegments {
     },
     add(segment) {
       leaves.set(segment, { holders: null, highest: null });
+      awaited.add(segment);
       refresh();
     },
     current(segment) {
       if (segment === current) return;
       if (current !== null) leaves.set(current, { holders: null, highest: null });
+      awaited.clear();
       current = segment;
     },
     listed(holders) {
       if (current === null) return;
       for (const [segment, leaf] of leaves) {
-        if (segment === current) continue;
+        if (segment === current || awaited.has(segment)) continue;
         const remaining = [...(leaf.holders ?? holders.keys())].filter((id) => holders.has(id));
         leaf.holders = new Set(remaining);
       }
@@ -69,7 +73,7 @@ export function createLiveSegments(): LiveSegments {
     },
     measured(segment, highest) {
       const leaf = leaves.get(segment);
-      if (leaf !== undefined) leaf.highest = highest;
+      if (leaf?.holders?.size === 0) leaf.highest = highest; // Else it was made live again meanwhile.
     },
     drop(openFrom) {
       for (const [segment, leaf] of leaves) {

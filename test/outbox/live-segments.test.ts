@@ -39,12 +39,28 @@ describe('S1: after a start every leaf is live', () => {
 });
 
 describe('S2: a leaf is live before inserts go to it', () => {
-  test('and stays so when they do', () => {
+  test('and stays so until a look has seen them go there, whatever is listed in between', () => {
     const segments = settled();
     segments.add(1);
     expect(segments.live).toEqual([0, 1]);
+    expect(list(segments, [])).toEqual([0, 1]);
+    segments.add(2); // Another switch, and still no look.
+    expect(list(segments, [])).toEqual([0, 1, 2]);
+    segments.current(2);
+    expect(list(segments, ['a'])).toEqual([0, 1, 2]);
+    expect(list(segments, [])).toEqual([2]);
+  });
+
+  test('also when it is made live again while its end is being looked up', () => {
+    const segments = settled();
+    segments.add(1);
     segments.current(1);
-    expect(list(segments, ['a'])).toEqual([0, 1]);
+    segments.listed(holders());
+    expect(segments.unmeasured()).toEqual([0]);
+    segments.add(0);
+    segments.measured(0, 0);
+    segments.drop(1);
+    expect(segments.live).toEqual([0, 1]);
   });
 });
 
@@ -53,7 +69,6 @@ describe('S3: a leaf leaves when nobody can add to it and everything in it was r
     const segments = settled();
     segments.add(1);
     list(segments, ['a']);
-    segments.add(1); // That listing has let it go again: nobody could have used it yet.
     segments.current(1);
     expect(list(segments, ['b'])).toEqual([0, 1]);
     expect(list(segments, ['b'])).toEqual([0, 1]);
