@@ -22,7 +22,7 @@ test('killed at 20 random moments, the relay loses, doubles, invents and reorder
       if (random() < 0.4) standby = await stage.startRelayProcess();
       if (standby !== undefined && random() < 0.5) await standby.line('ready');
       // The moment of the kill, not a wait for anything: in the midst of many publishes, or whenever.
-      if (random() < 0.7) await untilPublishing(stage, { events: BULK, share: random() });
+      if (random() < 0.7) await stage.untilPublishing({ events: BULK, share: random() });
       else await sleep(random() * 150);
       relay.kill('SIGKILL');
       if (random() < 0.5) expect(await relay.exit).toBe('SIGKILL');
@@ -41,14 +41,6 @@ test('killed at 20 random moments, the relay loses, doubles, invents and reorder
     await standby?.[Symbol.asyncDispose]();
   }
 });
-
-/** Commits many events and resolves when about this share of them is in the stream. */
-async function untilPublishing(stage: Stage, bulk: { events: number; share: number }): Promise<void> {
-  const before = await stage.lastSequence();
-  await stage.write(bulk.events);
-  const enough = before + bulk.events * bulk.share;
-  await expect.poll(() => stage.lastSequence(), { timeout: 10_000, interval: 1 }).toBeGreaterThan(enough);
-}
 
 async function planEnd(stage: Stage): Promise<number> {
   const { rows } = await stage.pool.query('select max(last_sequence)::int as "end" from postcommit.batches');

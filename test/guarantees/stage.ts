@@ -1,18 +1,19 @@
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import pg from 'pg';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { migrate } from '../../src/migrate/index.ts';
-import { createRelay, type Relay } from '../../src/relay/index.ts';
+import { createRelay, type LaneStatus, type Relay } from '../../src/relay/index.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
+import { query } from '../support/query.ts';
 import {
   type LogLine,
   type RelayProcess,
   type RelayProcessOptions,
   startRelayProcess,
 } from '../support/relay-process.ts';
-import { createMigratedDatabase, natsUrl, scratchName } from '../support/services.ts';
+import { createMigratedDatabase, natsUrl, type ScratchDatabase, scratchName } from '../support/services.ts';
 import { faultsOf, type LogRow, readLog, readOutbox, readStream } from '../support/stream-history.ts';
 import { startWriters, type Writers, type WritersOptions } from '../support/writers.ts';
 
@@ -34,10 +35,14 @@ export interface Stage extends AsyncDisposable {
   /** A relay as a process of its own. */
   startRelayProcess(options?: Pick<RelayProcessOptions, 'grace' | 'leaseTtlMs'>): Promise<RelayProcess>;
   lastSequence(): Promise<number>;
+  /** Commits many events at once and resolves when about this share of them is in the stream. */
+  untilPublishing(bulk: { events: number; share: number }): Promise<void>;
   log(): Promise<LogRow[]>;
   /** Resolves when every committed event is planned and the stream reaches the end of the plan. */
   untilDrained(timeoutMs?: number): Promise<void>;
   faults(): Promise<string[]>;
+  /** Counts from now on every attempt to publish into the stream, those that the broker refuses too. */
+  countPublishes(): Promise<() => Promise<number>>;
 }
 
 export interface RunningRelay extends AsyncDisposable {
@@ -45,14 +50,14 @@ export interface RunningRelay extends AsyncDisposable {
   readonly metrics: Metrics;
   readonly lines: readonly LogLine[];
   /** Resolves when the lane is in this state, with its reason. */
-  until(state: 'publishing' | 'paused', timeoutMs?: number): Promise<string | null>;
+  until(state: LaneStatus['state'], timeoutMs?: number): Promise<string | null>;
   /** The sum of a counter over its labels. */
   count(metric: keyof Omit<Metrics, 'registry'>): Promise<number>;
 }
 
 export interface StageOptions {
   /** Servers of the test's own; by default those of the run. */
-  readonly databaseUrl?: string;
+  readonly postgresUrl?: string;
   readonly natsUrl?: string;
   readonly config?: Partial<StreamConfig>;
 }
@@ -60,16 +65,25 @@ export interface StageOptions {
 export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const nats = options.natsUrl ?? natsUrl();
   const database =
-    options.databaseUrl === undefined ? await createMigratedDatabase() : await migrated(options.databaseUrl);
+    options.postgresUrl === undefined ? await createMigratedDatabase() : await createOn(options.postgresUrl);
   const pool = new pg.Pool({ connectionString: database.url });
   pool.on('error', () => undefined);
   const connection = await connect({ servers: nats, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
-  const jsm = await jetstreamManager(connection);
+  const jsm = await jetstreamManager(connection, { timeout: 1_000 });
   const stream = scratchName('guarantee');
   await jsm.streams.add({ name: stream, subjects: [`${stream}.>`], ...options.config });
   const subject = `${stream}.event`;
   const log = () => readLog(pool, stream);
-  const lastSequence = async () => (await jsm.streams.info(stream)).state.last_seq;
+  // The server may be restarting: asked again until it answers.
+  const lastSequence = () =>
+    vi.waitFor(async () => (await jsm.streams.info(stream)).state.last_seq, { timeout: 10_000 });
+  const write: Stage['write'] = async (count, { subject: own = subject, payload = 'event' } = {}) => {
+    await pool.query(
+      `insert into postcommit.outbox (subject, payload) select $1, convert_to($2 || ' ' || i, 'UTF8')
+         from generate_series(1, $3::int) i`,
+      [own, payload, count],
+    );
+  };
   return {
     databaseUrl: database.url,
     natsUrl: nats,
@@ -78,12 +92,11 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     pool,
     connection,
     jsm,
-    async write(count, { subject: own = subject, payload = 'event' } = {}) {
-      await pool.query(
-        `insert into postcommit.outbox (subject, payload) select $1, convert_to($2 || ' ' || i, 'UTF8')
-           from generate_series(1, $3::int) i`,
-        [own, payload, count],
-      );
+    write,
+    async untilPublishing({ events, share }) {
+      const enough = (await lastSequence()) + events * share;
+      await write(events);
+      await expect.poll(lastSequence, { timeout: 10_000, interval: 1 }).toBeGreaterThan(enough);
     },
     startWriters: (writers = {}) => startWriters({ url: database.url, subject, ...writers }),
     startRelay: () => startRelay({ databaseUrl: database.url, natsUrl: nats, stream }),
@@ -100,6 +113,15 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
       const [outbox, rows] = [await readOutbox(pool), await log()];
       return faultsOf({ outbox, log: rows, messages: await readStream(jsm, stream) });
     },
+    async countPublishes() {
+      let publishes = 0;
+      connection.subscribe(`${stream}.>`, { callback: () => void publishes++ });
+      await connection.flush();
+      return async () => {
+        await connection.flush();
+        return publishes;
+      };
+    },
     async [Symbol.asyncDispose]() {
       if (options.natsUrl === undefined) await jsm.streams.delete(stream).catch(() => undefined);
       await connection.close();
@@ -109,9 +131,17 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   };
 }
 
-async function migrated(url: string) {
-  await migrate({ url });
-  return { url, drop: async () => {} };
+/** A database of its own on another server than that of the run. */
+async function createOn(server: string): Promise<ScratchDatabase> {
+  const name = scratchName('postcommit_test');
+  await query(server, `CREATE DATABASE ${name}`);
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  await migrate({ url: url.href });
+  return {
+    url: url.href,
+    drop: async () => void (await query(server, `DROP DATABASE ${name} WITH (FORCE)`)),
+  };
 }
 
 async function remaining(pool: pg.Pool, stream: string, lastSequence: number) {
