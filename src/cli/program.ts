@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { type CliContext, printLine } from './context.ts';
+import { registerDemo } from './demo.ts';
 import { registerDev } from './dev.ts';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts';
 import { registerMigrate } from './migrate.ts';
@@ -38,6 +39,7 @@ function createProgram(context: CliContext): Command {
   registerMigrate(program, context);
   registerRelay(program, context);
   registerDev(program, context);
+  registerDemo(program, context);
   for (const command of program.commands) inheritUsageErrors(command, context);
   inheritUsageErrors(program, context);
   return program;
