@@ -57,10 +57,11 @@ export function createChain({ link, stream, source, meter, wake, onSettled }: Ch
   let storedSinceFlow = true;
 
   const halt = (next: LaneState): void => {
-    publisher.abandon();
-    // The loop itself causes every other transition, and would spin if it were woken by its own.
-    if (state.kind === 'flowing') wake();
+    const before = state;
     state = next;
+    publisher.abandon(); // Makes room: a state that still flowed would send into it (L4).
+    // The loop itself causes every other transition, and would spin if it were woken by its own.
+    if (before.kind === 'flowing') wake();
     retryAtMs = storedSinceFlow ? 0 : performance.now() + backoff.next();
   };
   const doubt = (why: string): void => {
