@@ -88,10 +88,11 @@ export function createChain({ link, stream, source, meter, wake, onSettled }: Ch
       onSettled();
     },
     // The first answer that is not `stored` decides; those behind it only follow from it.
-    onFailure(_token, outcome) {
+    onFailure(token, outcome) {
       meter.failed(outcome.kind);
       if (outcome.kind === 'duplicate') doubt('the broker calls it a duplicate, which proves nothing');
       else if (outcome.kind === 'ambiguous') doubt(outcome.reason);
+      else if (outcome.kind === 'refused') pause(refusal(slots.at(token), outcome.reason));
       else pause({ outcome: outcome.kind, reason: outcome.reason });
     },
     onRoom: () => pump(),
@@ -158,4 +159,9 @@ export function createChain({ link, stream, source, meter, wake, onSettled }: Ch
       publisher.close();
     },
   };
+}
+
+function refusal(event: StoredEvent | undefined, reason: string): Pause {
+  const name = event === undefined ? 'an event' : `event ${event.eventId} at position ${event.position}`;
+  return { outcome: 'refused', reason: `${name} was refused: ${reason}` };
 }

@@ -21,6 +21,8 @@ export interface Slots {
   readonly pendingBytes: number;
   /** The event that has waited longest. */
   readonly oldest: StoredEvent | undefined;
+  /** The event planned for a sequence that is not settled. */
+  at(sequence: number): StoredEvent | undefined;
   /** Plans events behind the end. */
   append(events: readonly StoredEvent[], options: { first: boolean }): void;
   /** The next slot to send. */
@@ -69,6 +71,7 @@ export function createSlots(decided = 0): Slots {
     get oldest() {
       return entries[head]?.event;
     },
+    at: (sequence) => entries[sequence - base]?.event,
     append(events, { first }) {
       for (const event of events) {
         entries.push({ event, first, settled: false });
