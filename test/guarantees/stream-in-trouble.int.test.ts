@@ -1,0 +1,112 @@
+import type { StreamConfig } from '@nats-io/jetstream';
+import { expect, test } from 'vitest';
+import { openStage, type RunningRelay, type Stage } from './stage.ts';
+
+/** How many log lines a paused lane may write in the time that a test watches it. */
+const WATCH_MS = 2_000;
+
+test.each<{ limit: string; full: Partial<StreamConfig>; raised: Partial<StreamConfig> }>([
+  { limit: 'max_msgs', full: { max_msgs: 500 }, raised: { max_msgs: -1 } },
+  { limit: 'max_bytes', full: { max_bytes: 100_000 }, raised: { max_bytes: -1 } },
+])('a stream full by $limit pauses the relay until there is room', async ({ full, raised }) => {
+  await using stage = await openStage({ config: { discard: 'new' as StreamConfig['discard'], ...full } });
+  await using relay = await stage.startRelay();
+  await using writers = stage.startWriters({ count: 2 });
+  await stage.write(1_500);
+  expect(await relay.until('paused')).toMatch(/maximum (messages|bytes) exceeded/);
+  const filled = await stage.lastSequence();
+  expect(filled).toBeGreaterThan(100);
+  await watch(relay);
+  expect(await stage.lastSequence()).toBe(filled);
+  expect(relay.relay.status().role).toBe('leader');
+  await stage.jsm.streams.update(stage.stream, raised);
+  await relay.until('publishing');
+  await writers.stop();
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+  expect(writers.failures).toEqual([]);
+});
+
+test('an event larger than the stream takes pauses the lane and is named', async () => {
+  await using stage = await openStage({ config: { max_msg_size: 10_000 } });
+  await using relay = await stage.startRelay();
+  await stage.write(3);
+  await stage.write(1, { payload: 'x'.repeat(20_000) });
+  await stage.write(3);
+  expect(await relay.until('paused')).toContain(await lastEventIdAt(stage, 4));
+  await watch(relay);
+  await stage.jsm.streams.update(stage.stream, { max_msg_size: -1 });
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+});
+
+test('an event refused after it was planned is named too', async () => {
+  await using stage = await openStage();
+  await using relay = await stage.startRelay();
+  await relay.until('publishing');
+  await stage.write(3);
+  await stage.untilDrained();
+  await stage.jsm.streams.update(stage.stream, { max_msg_size: 10_000 });
+  await stage.write(1, { payload: 'x'.repeat(20_000) });
+  await stage.write(3);
+  expect(await relay.until('paused')).toContain(await lastEventIdAt(stage, 4));
+  await watch(relay);
+  await stage.jsm.streams.update(stage.stream, { max_msg_size: -1 });
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+});
+
+test('an event whose subject no lane takes pauses the relay and is named, and others wait', async () => {
+  await using stage = await openStage();
+  await using relay = await stage.startRelay();
+  await stage.write(3);
+  await stage.untilDrained();
+  await stage.write(1, { subject: 'elsewhere.event' });
+  await stage.write(3);
+  const reason = await relay.until('paused');
+  expect(reason).toContain(await lastEventIdAt(stage, 4));
+  expect(reason).toContain('elsewhere.event');
+  await watch(relay);
+  expect(await stage.lastSequence()).toBe(3);
+});
+
+test('a stream that stops covering the subjects pauses the relay until it does again', async () => {
+  await using stage = await openStage();
+  await using relay = await stage.startRelay();
+  await stage.write(3);
+  await stage.untilDrained();
+  await stage.jsm.streams.update(stage.stream, { subjects: [`${stage.stream}.other`] });
+  await stage.write(3);
+  expect(await relay.until('paused')).toBeTruthy();
+  await watch(relay);
+  await stage.jsm.streams.update(stage.stream, { subjects: [`${stage.stream}.>`] });
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+});
+
+/** For a while a paused relay stays the leader, says so at most about once a second, and never claims to go on. */
+async function watch({ relay, lines }: RunningRelay): Promise<void> {
+  const before = lines.length;
+  const seen = new Set<string | undefined>();
+  const endMs = performance.now() + WATCH_MS;
+  await expect
+    .poll(
+      () => {
+        seen.add(relay.status().lanes[0]?.state);
+        return performance.now() > endMs;
+      },
+      { timeout: 2 * WATCH_MS, interval: 5 },
+    )
+    .toBe(true);
+  expect(relay.status().role).toBe('leader');
+  const written = lines.slice(before);
+  expect(written.length).toBeLessThanOrEqual(WATCH_MS / 1_000 + 2);
+  expect(written.filter(({ event }) => event === 'lane-resumed')).toEqual([]);
+}
+
+async function lastEventIdAt(stage: Stage, position: number): Promise<string> {
+  const { rows } = await stage.pool.query('select event_id from postcommit.outbox where position = $1', [
+    position,
+  ]);
+  return rows[0].event_id;
+}
