@@ -78,6 +78,7 @@ export function reportJson({ seed, proof, kills, tookMs }: DemoResult): object {
   const { ok, committed, rolledBack, stream, effects, differences, redelivered, refused } = proof;
   const most = (field: keyof Comparison) => Math.max(stream[field], effects[field]);
   return {
+    event: 'proof',
     ok,
     seed,
     committed,
@@ -91,7 +92,7 @@ export function reportJson({ seed, proof, kills, tookMs }: DemoResult): object {
     differences,
     redelivered,
     refused,
-    kills,
+    kills: kills.map(({ atMs: _, ...kill }) => kill),
     tookMs: Math.round(tookMs),
     details: { stream, effects },
   };

@@ -60,8 +60,8 @@ export async function runDemo(options: DemoOptions): Promise<void> {
 function header(seed: string, style: Style): string[] {
   return [
     `${style.bold('postcommit demo')}  seed ${seed}`,
-    'Clinics in ng, gb and us change patients and write an event in the same transaction. A relay publishes the',
-    'events to JetStream, a directory service keeps a read model by them, and the relay is killed in the middle.',
+    'Clinics in ng, gb and us write patients and events; a relay, killed mid-publish',
+    'again and again, carries them to a read model. Then everything is counted.',
   ];
 }
 

@@ -10,6 +10,8 @@ import { EVENTS_PER_IMPORTED_PATIENT, type ImportPlan } from './workload.ts';
 
 /** One SIGKILL and what it hit. */
 export interface Kill {
+  /** On the clock of `performance.now()`. */
+  readonly atMs: number;
   /** Numbers of the relays that died. */
   readonly victims: readonly number[];
   /** Events of the import, and how many of them had been seen on their way when the signal was sent. */
@@ -56,9 +58,9 @@ export async function sabotage(plan: ImportPlan, tools: SabotageTools): Promise<
     importing.then(() => sleep(NOTHING_SEEN_MS, signal)).then(() => undefined),
   ]);
   unwatch();
-  await importing;
-  if (blow === undefined) throw nothingPublished(plan);
-  return assess(plan, blow, tools);
+  if (blow === undefined) throw nothingToKill(plan);
+  const [kill] = await Promise.all([assess(plan, blow, tools), importing]);
+  return kill;
 }
 
 interface Blow {
@@ -95,6 +97,7 @@ async function assess(plan: ImportPlan, blow: Blow, { observer, pool }: Sabotage
   const settled = Number(rows[0]?.settled);
   const successor = await succeeded;
   return {
+    atMs,
     victims,
     importEvents: plan.patients * EVENTS_PER_IMPORTED_PATIENT,
     seen,
@@ -110,10 +113,10 @@ function isImported(subject: string, { country, firstPatient, patients }: Import
   return countryOf(patient) === country && patient >= firstPatient && patient < firstPatient + patients;
 }
 
-function nothingPublished({ killAfter }: ImportPlan): PostcommitError {
+function nothingToKill({ killAfter }: ImportPlan): PostcommitError {
   return new PostcommitError(
     'service-failed',
-    `fewer than ${killAfter} events of an import were published in ${NOTHING_SEEN_MS / 1_000} s`,
+    `no leader was seen publishing the first ${killAfter} events of an import in ${NOTHING_SEEN_MS / 1_000} s`,
     'Is the machine very busy? Run it again, or look at a relay with `postcommit relay`.',
   );
 }

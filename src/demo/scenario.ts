@@ -120,12 +120,12 @@ async function runImports(imports: readonly ImportPlan[], tools: ClinicTools, pl
 }
 
 function killLine(startedAtMs: number, kill: Kill, style: Style): string {
-  const { victims, seen, importEvents, unsettled, storedUnsettled, successor, tookOverMs } = kill;
+  const { atMs, victims, unsettled, storedUnsettled, successor, tookOverMs } = kill;
   const names = `relay${victims.length > 1 ? 's' : ''} ${victims.join(' and ')}`;
   return [
-    `${seconds(performance.now() - startedAtMs).padStart(8)}  ${style.bad('SIGKILL')} ${names} after ${grouped(seen)} of ${grouped(importEvents)} events;`,
-    `${grouped(unsettled)} in flight, ${grouped(storedUnsettled)} of them stored;`,
-    `relay ${successor} leads after ${seconds(tookOverMs)}`,
+    `${seconds(atMs - startedAtMs).padStart(8)}  ${style.bad('SIGKILL')} ${names},`,
+    `${grouped(unsettled)} in flight (${grouped(storedUnsettled)} stored);`,
+    `relay ${successor} led ${seconds(tookOverMs)} later`,
   ].join(' ');
 }
 

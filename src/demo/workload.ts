@@ -99,10 +99,10 @@ function planVisit(random: Random, country: Country, atMs: number): Visit {
 
 /** One kill per import, spread over the load with some time left to recover from the last. */
 function planImports(random: Random, durationMs: number): ImportPlan[] {
-  const count = Math.max(1, Math.round(durationMs / KILL_EVERY_MS));
+  const count = Math.max(2, Math.round(durationMs / KILL_EVERY_MS));
   const slotMs = (durationMs * 0.9) / count;
   return Array.from({ length: count }, (_, number) => {
-    const patients = random.between(500, 700);
+    const patients = random.between(450, 600);
     const events = patients * EVENTS_PER_IMPORTED_PATIENT;
     const country = COUNTRIES[number % COUNTRIES.length] ?? 'ng';
     return {
@@ -112,7 +112,7 @@ function planImports(random: Random, durationMs: number): ImportPlan[] {
       patients,
       failsFirst: number % 2 === 1,
       killAfter: random.between(Math.round(events * 0.05), Math.round(events * 0.4)),
-      kill: count > 1 && number === Math.floor(count / 2) ? ('everyone' as const) : ('leader' as const),
+      kill: number === Math.floor(count / 2) ? ('everyone' as const) : ('leader' as const),
     };
   });
 }
