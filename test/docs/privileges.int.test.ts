@@ -1,0 +1,84 @@
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { consume } from '../../src/consumer/index.ts';
+import type { EmbeddedNats, EmbeddedPostgres } from '../../src/embedded/index.ts';
+import { runCli, startCli } from '../support/cli.ts';
+import { query } from '../support/query.ts';
+import { startNats, startPostgres } from '../support/services.ts';
+import { sampleMarked } from './pages.ts';
+
+const PAGE = 'docs/roles-and-privileges.md';
+
+let postgres: EmbeddedPostgres;
+let nats: EmbeddedNats;
+beforeAll(async () => {
+  [postgres, nats] = await Promise.all([
+    startPostgres(),
+    startNats({ config: sampleMarked(PAGE, 'conf', 'run').text }),
+  ]);
+  await query(postgres.url, 'CREATE DATABASE shop');
+  await query(as('postgres'), sampleMarked(PAGE, 'sql', 'admin').text);
+  expect(await runCli(['migrate'], { DATABASE_URL: as('shop_owner') })).toMatchObject({ code: 0 });
+  // Where an administrator has taken away what everyone may do by default, the page's grants are still enough.
+  await query(as('shop_owner'), 'REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA postcommit FROM PUBLIC');
+  await query(as('shop_owner'), sampleMarked(PAGE, 'sql', 'owner').text);
+});
+afterAll(async () => {
+  for (const server of [postgres, nats]) await server?.[Symbol.asyncDispose]();
+});
+
+function as(role: string): string {
+  const url = new URL(postgres.url);
+  url.pathname = '/shop';
+  url.username = role;
+  return url.href;
+}
+
+function natsAs(user: string): string {
+  return nats.url.replace('nats://', `nats://${user}:change-me@`);
+}
+
+test('the roles of the page are enough to write, relay, empty the outbox and consume', async () => {
+  await using relay = startCli(['relay'], {
+    DATABASE_URL: as('shop_relay'),
+    NATS_URL: natsAs('relay'),
+    POSTCOMMIT_HTTP: 'off',
+    POSTCOMMIT_RETENTION: '1s',
+  });
+  await relay.line('ready');
+  await query(
+    as('shop_writer'),
+    `INSERT INTO postcommit.outbox (subject, payload, key) VALUES ('events.a', '1', 'k')`,
+  );
+  await query(as('shop_writer'), `SELECT postcommit.enqueue('events.b', '2', headers => '{"a": "b"}')`);
+
+  const db = new pg.Pool({ connectionString: as('shop_consumer') });
+  const received: string[] = [];
+  const consumer = await consume(
+    { nats: natsAs('consumer'), stream: 'postcommit', durable: 'letters', db },
+    ({ subject }) => void received.push(subject),
+  );
+  await expect.poll(() => received, { timeout: 10_000 }).toEqual(['events.a', 'events.b']);
+  await consumer.stop();
+  await db.end();
+
+  // Emptying takes the right to truncate. The next leaf is in use by then.
+  await relay.line('segment-emptied');
+  await query(as('shop_writer'), `SELECT postcommit.enqueue('events.c', '3')`);
+  expect(await query(as('shop_owner'), 'SELECT subject FROM postcommit.outbox')).toEqual([['events.c']]);
+});
+
+test.each([
+  ['shop_writer', 'SELECT * FROM postcommit.outbox'],
+  ['shop_writer', 'DELETE FROM postcommit.outbox'],
+  ['shop_writer', `INSERT INTO postcommit.outbox (segment, subject, payload) VALUES (3, 'events.a', '')`],
+  ['shop_writer', `INSERT INTO postcommit.outbox_0 (subject, payload) VALUES ('events.a', '')`],
+  ['shop_writer', `SELECT nextval('postcommit.segment')`],
+  ['shop_writer', `SELECT nextval('postcommit.outbox_position_seq')`],
+  ['shop_relay', 'DELETE FROM postcommit.outbox'],
+  ['shop_relay', `INSERT INTO postcommit.outbox (subject, payload) VALUES ('events.a', '')`],
+  ['shop_consumer', 'SELECT * FROM postcommit.inbox'],
+  ['shop_consumer', `INSERT INTO postcommit.outbox (subject, payload) VALUES ('events.a', '')`],
+])('%s may not: %s', async (role, statement) => {
+  await expect(query(as(role), statement)).rejects.toThrow('permission denied');
+});

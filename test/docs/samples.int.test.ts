@@ -1,0 +1,218 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type EmbeddedNats, type EmbeddedPostgres, findNatsServer } from '../../src/embedded/index.ts';
+import { type RunningCli, startCli } from '../support/cli.ts';
+import { startNats, startPostgres } from '../support/services.ts';
+import { type Checkout, createCheckout } from './checkout.ts';
+import { readPage, type Sample, samplesOf } from './pages.ts';
+
+// Servers of its own, so that samples may use the names and addresses that a reader would.
+let postgres: EmbeddedPostgres;
+let nats: EmbeddedNats;
+let checkout: Checkout;
+let admin: pg.Client;
+
+beforeAll(async () => {
+  [postgres, nats, checkout] = await Promise.all([
+    startPostgres({ settings: { max_prepared_transactions: '4' } }),
+    startNats(),
+    createCheckout(),
+  ]);
+  admin = new pg.Client({ connectionString: postgres.url });
+  await admin.connect();
+  await admin.query("CREATE ROLE app LOGIN PASSWORD 'secret'");
+  await admin.query('CREATE DATABASE shop');
+  await admin.query('GRANT CREATE ON DATABASE shop TO app');
+});
+afterAll(async () => {
+  await admin?.end();
+  for (const resource of [checkout, nats, postgres]) await resource?.[Symbol.asyncDispose]();
+});
+
+/** The addresses of the pages, replaced by ours. */
+function here(text: string): string {
+  return text
+    .replaceAll('127.0.0.1:5432', `127.0.0.1:${postgres.port}`)
+    .replaceAll('nats://127.0.0.1:4222', nats.url);
+}
+
+test('the quick start of the README, word for word', async () => {
+  const page = samplesOf('README.md');
+  const [setUp = '', consume = '', insert = ''] = page
+    .filter(({ language, marks }) => language === 'sh' && marks.has('run'))
+    .map(({ text }) => here(text));
+  // The packages are here already: fetching them again is not what this test is about.
+  const build = setUp.replace('npm ci && npm run build', 'npm run build');
+  expect(build).not.toBe(setUp);
+  const file = page.find(({ marks }) => marks.has('file'));
+  await checkout.write(file?.marks.get('file') ?? '', file?.text ?? '');
+  const exports = setUp.replaceAll(/^(?!export ).*\n/gm, '');
+  const env = { POSTCOMMIT_HTTP: '127.0.0.1:0' };
+
+  await using relay = checkout.start(build, env);
+  await relay.prints('"event":"ready"');
+  await using consumer = checkout.start(exports + consume, env);
+  await using inserting = checkout.start(exports + insert, env);
+  expect(await inserting.exit, inserting.output).toBe(0);
+  const printed = page.find(({ language }) => language === 'text')?.text ?? 'nothing';
+  await consumer.prints(printed);
+  const { rows } = await admin.query("SELECT rolsuper FROM pg_roles WHERE rolname = 'app'");
+  expect(rows).toEqual([{ rolsuper: false }]);
+  await admin.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop'");
+});
+
+// The checkout that the quick start has built.
+describe('samples', () => {
+  const pages = ['README.md', 'docs/writing-events.md', 'docs/consuming.md', 'docs/troubleshooting.md'];
+  const runnable = pages
+    .flatMap(samplesOf)
+    .filter(({ language, marks }) => language !== 'sh' && isRun(marks));
+  let database: pg.Client;
+  let relay: RunningCli;
+  let env: Record<string, string>;
+
+  beforeAll(async () => {
+    await admin.query('CREATE DATABASE samples');
+    const url = new URL(postgres.url);
+    url.pathname = '/samples';
+    database = new pg.Client({ connectionString: url.href });
+    await database.connect();
+    env = { DATABASE_URL: url.href, NATS_URL: nats.url, POSTCOMMIT_HTTP: '127.0.0.1:0' };
+    // The stream of the quick start holds what another database's relay wrote: this one begins behind it.
+    relay = startCli(['relay', '--migrate'], env);
+    await relay.line('ready');
+    await checkout.write(
+      'run-sample.mjs',
+      'await import(process.argv[2]);\nconsole.log("<the sample is over>");\n',
+    );
+  });
+  afterAll(async () => {
+    await relay?.[Symbol.asyncDispose]();
+    await database?.end();
+  });
+
+  test.each(runnable.map((sample) => [`${sample.page}:${sample.line}`, sample] as const))(
+    '%s',
+    async (_, sample) => {
+      const { marks, page } = sample;
+      if (marks.get('setup') === 'patients')
+        await database.query(
+          /^CREATE TABLE patients.*;$/m.exec(readPage('docs/writing-events.md'))?.[0] ?? '',
+        );
+      const before = await lastPosition();
+      const written: string[] = [];
+      for (const subject of listOf(marks.get('publishes'))) {
+        written.push(subject);
+        await database.query("SELECT postcommit.enqueue($1, '{}', key => 'p7')", [subject]);
+      }
+      if (sample.language === 'sql') await runSql(sample);
+      else await runScript(sample);
+      const expected = [...written, ...listOf(marks.get('outbox'))];
+      await expect.poll(() => subjectsSince(before)).toEqual(expected);
+      if (page === 'README.md') await database.query('DROP TABLE patients');
+    },
+  );
+
+  test('everything the samples wrote is in the stream', async () => {
+    const { rows } = await database.query('SELECT count(*)::int AS events FROM postcommit.outbox');
+    await expect
+      .poll(async () => {
+        const stored = await database.query(
+          `SELECT coalesce(sum(upper(r) - lower(r)), 0)::int AS events
+           FROM postcommit.batches b, unnest(b.positions) r WHERE b.kind = 'new'`,
+        );
+        return stored.rows;
+      })
+      .toEqual(rows);
+  });
+
+  test('an event that no lane takes leaves by the statement of the troubleshooting page', async () => {
+    const [sample] = samplesOf('docs/troubleshooting.md').filter(({ language }) => language === 'sql');
+    await database.query(
+      "SELECT postcommit.enqueue('elsewhere.a', '{}'), postcommit.enqueue('events.behind', '{}')",
+    );
+    const paused = await relay.line('lane-paused');
+    const position = /at position (\d+) has the subject 'elsewhere\.a'/.exec(String(paused.reason))?.[1];
+    await database.query((sample?.text ?? '').replace('4711', position ?? 'none'));
+    await relay.line('lane-resumed');
+  });
+
+  test('samples are what the compiler of a reader accepts', async () => {
+    const compiled = runnable.filter(({ language }) => language === 'ts');
+    for (const [i, { text }] of compiled.entries()) await checkout.write(`sample-${i}.ts`, text);
+    await checkout.write('tsconfig.samples.json', JSON.stringify(TSCONFIG));
+    const compiler = checkout.start('node_modules/.bin/tsc -p tsconfig.samples.json', {});
+    expect(await compiler.exit, compiler.output).toBe(0);
+  });
+
+  async function runSql({ text, marks }: Sample): Promise<void> {
+    if (!marks.has('refused')) {
+      // One at a time, as psql sends them.
+      for (const statement of text.split(/;(?=\s)/)) await database.query(statement);
+      return;
+    }
+    for (const [, statement = '', message = ''] of text.matchAll(/^(.*;)\n-- ERROR: {2}(.*)$/gm))
+      await expect(database.query(statement), statement).rejects.toThrow(
+        new RegExp(`^${literally(message)}$`),
+      );
+  }
+
+  async function runScript({ text, marks, line }: Sample): Promise<void> {
+    const name = `sample-at-${line}.ts`;
+    await checkout.write(name, text);
+    await using running = checkout.start(`exec node run-sample.mjs ./${name}`, env);
+    const printed = marks.get('prints');
+    await Promise.all([
+      running.prints('<the sample is over>'),
+      printed === undefined ? undefined : running.prints(printed),
+    ]);
+  }
+
+  async function lastPosition(): Promise<number> {
+    const { rows } = await database.query(
+      'SELECT coalesce(max(position), 0)::int AS last FROM postcommit.outbox',
+    );
+    return rows[0].last;
+  }
+
+  async function subjectsSince(position: number): Promise<string[]> {
+    const text = 'SELECT subject FROM postcommit.outbox WHERE position > $1 ORDER BY position';
+    const { rows } = await database.query<{ subject: string }>(text, [position]);
+    return rows.map(({ subject }) => subject);
+  }
+});
+
+test('the sample of embedded services', async () => {
+  const [sample] = samplesOf('docs/embedded-services.md').filter(({ language }) => language === 'ts');
+  await checkout.write('embedded.ts', sample?.text ?? '');
+  const binary = await findNatsServer();
+  const running = checkout.start('node embedded.ts', { NATS_SERVER_BIN: binary?.path ?? '' });
+  await running.prints(sample?.marks.get('prints') ?? 'nothing');
+  expect(await running.exit, running.output).toBe(0);
+});
+
+function isRun(marks: Sample['marks']): boolean {
+  return marks.has('run') || marks.has('refused');
+}
+
+const TSCONFIG = {
+  compilerOptions: {
+    target: 'es2023',
+    lib: ['es2024', 'esnext.disposable'],
+    module: 'nodenext',
+    types: ['node'],
+    strict: true,
+    noEmit: true,
+    skipLibCheck: true,
+    allowImportingTsExtensions: true,
+  },
+  include: ['sample-*.ts'],
+};
+
+function listOf(text: string | undefined): string[] {
+  return text === undefined ? [] : text.split(',');
+}
+
+function literally(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
