@@ -56,13 +56,16 @@ export async function readEvents(session: Session, request: ReadRequest): Promis
     else events.push(toEvent(row));
   }
   if (facts === undefined) throw new Error('the read brought no facts back');
+  // Without SELECT on it PostgreSQL 17 and newer say null: taken for leaf 0, rows elsewhere would never be read.
+  if (facts[2] == null)
+    throw new Error('the sequence postcommit.segment tells no value (is SELECT on it granted?)');
   assertAscending(events);
   const bytes = events.reduce((sum, event) => sum + event.payload.length, 0);
   return {
     events,
     cut: events.length >= request.limit || bytes >= MAX_READ_BYTES,
     lastPosition: Number(facts[1] ?? 0),
-    segment: Number(facts[2] ?? 0),
+    segment: Number(facts[2]),
     gateOpened: facts[3] === 'true',
   };
 }

@@ -31,6 +31,30 @@ export async function assertPrimary(session: Session, url: string): Promise<void
   }
 }
 
+const SEQUENCES = ['outbox_position_seq', 'segment', 'parked_until'] as const;
+
+/**
+ * The relay reads its sequences as well as it sets them. PostgreSQL 17 and newer answer null where SELECT is missing,
+ * and nothing would fail but events in other leaves than the first.
+ *
+ * @throws PostcommitError `database-unsuitable` with the GRANT that is missing.
+ */
+export async function assertSequencePrivileges(session: Session): Promise<void> {
+  const rows = await session.query({
+    text: `select name from unnest($1::text[]) name
+            where not (has_sequence_privilege('postcommit.' || name, 'SELECT')
+                       and has_sequence_privilege('postcommit.' || name, 'UPDATE'))`,
+    values: [SEQUENCES],
+  });
+  if (rows.length === 0) return;
+  const names = rows.map(([name]) => `postcommit.${name}`).join(', ');
+  throw new PostcommitError(
+    'database-unsuitable',
+    `the relay's role may not read and set the sequences ${names}`,
+    `Run as the owner: GRANT SELECT, UPDATE ON SEQUENCE ${names} TO the role of DATABASE_URL.`,
+  );
+}
+
 /**
  * Positions must rise one by one and never come back. A sequence that stands behind the log (after a restore, a
  * switchover, a RESTART) is moved once, well past it.

@@ -5,7 +5,7 @@ import { sleep } from '../lifecycle/abort.ts';
 import { createBackoff } from '../lifecycle/backoff.ts';
 import { createWakeUp } from '../lifecycle/wake-up.ts';
 import { missingMigrations } from '../migrate/index.ts';
-import { assertPrimary } from '../outbox/suitability.ts';
+import { assertPrimary, assertSequencePrivileges } from '../outbox/suitability.ts';
 import { openSession, type Session } from '../postgres/session.ts';
 import { campaign } from './campaign.ts';
 import type { Lane } from './lane.ts';
@@ -243,6 +243,7 @@ async function checkDatabase(options: ResolvedOptions): Promise<readonly string[
         'Run `postcommit migrate` (as the role that owns the schema), or start the relay with --migrate.',
       );
     }
+    await assertSequencePrivileges(session);
     return await plannedStreams(session);
   } finally {
     await session.close();
