@@ -169,7 +169,8 @@ describe('whatever writers do while it reads and lists', () => {
         expectComplete(rig);
         expect(rig.capture.state.gapsOpen).toBe(0);
       }),
-      { numRuns: 300 },
+      // Its functions would shrink for minutes to nothing readable: the seed repeats the run.
+      { numRuns: 300, endOnFailure: true },
     );
   });
 });
