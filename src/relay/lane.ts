@@ -85,6 +85,8 @@ export function createLane(context: LaneContext): Lane {
   });
   let known: StreamState | undefined;
   let lastBatch = 0;
+  /** Up to where the last comparison with the stream went. */
+  let decided: number | undefined;
   /** Of the row before: `again` and `found` rows repeat it, a read may be under way. */
   let reading: Reading = { readTo: 0, openFrom: 1 };
 
@@ -134,6 +136,7 @@ export function createLane(context: LaneContext): Lane {
   /** Takes over what a reconciliation found, and writes down what it decided. */
   async function adopt(result: Reconciliation): Promise<PlanOutcome> {
     chain.restart(result.decided, result.settledTo);
+    decided = result.decided;
     if (result.last !== undefined) {
       lastBatch = result.last.batch;
       reading = result.last;
@@ -156,7 +159,8 @@ export function createLane(context: LaneContext): Lane {
       return 'waiting';
     }
     known = prepared.state;
-    const result = await reconcile({ session, link, stream: known, source, signal });
+    const before = decided === undefined ? undefined : { decided, settledTo: chain.settledTo };
+    const result = await reconcile({ session, link, stream: known, source, known: before, signal });
     if (result.kind === 'paused') {
       chain.pause(result.pause);
       return 'waiting';

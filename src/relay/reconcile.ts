@@ -25,11 +25,11 @@ export interface Reconciliation {
   readonly resend: readonly StoredEvent[];
   readonly displaced: readonly StoredEvent[];
   readonly found: readonly { readonly position: number; readonly sequence: number }[];
-  /** Messages of other writers among those read back, and beyond the plan. */
+  /** Messages of other writers, in the plan and beyond it, that were not counted before. */
   readonly foreign: number;
   /** Acknowledged events that the stream has lost. */
   readonly lost: number;
-  /** Events stored since the log was last written. */
+  /** Events found stored that were not known to be. */
   readonly newlySettled: number;
 }
 
@@ -37,11 +37,21 @@ export type ReconcileResult =
   | { readonly kind: 'reconciled'; readonly reconciliation: Reconciliation }
   | { readonly kind: 'paused'; readonly pause: Pause };
 
+/** What this leadership knew before, so that nothing is counted twice. The judgement itself rests on the log alone. */
+export interface Known {
+  /** Highest sequence confirmed to hold our message. */
+  readonly settledTo: number | null;
+  /** Everything up to this sequence was judged before. */
+  readonly decided: number;
+}
+
 export interface ReconcileContext {
   readonly session: Session;
   readonly link: BrokerLink;
   readonly stream: StreamState;
   readonly source: string;
+  /** Undefined at the first comparison of a leadership. */
+  readonly known: Known | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -61,6 +71,10 @@ export async function reconcile(context: ReconcileContext): Promise<ReconcileRes
   if (unfillable !== undefined) return { kind: 'paused', pause: unfillable };
   const resend = await load(session, sequencesUpTo(awaiting, stream.lastSequence + 1, end));
   const displaced = await load(session, verdict.displaced);
+  const known = context.known ?? { settledTo: last.settledTo, decided: 0 };
+  const settledTo = known.settledTo ?? 0;
+  // A slot that has lost its event to a stranger is news, wherever it lies.
+  const foreign = verdict.foreign.filter((at) => at > known.decided || placement.slots.has(at)).length;
   return reconciled({
     decided: stream.lastSequence,
     settledTo: highest([...verdict.ours, Math.min(settledBefore ?? 0, stream.lastSequence)]),
@@ -68,9 +82,9 @@ export async function reconcile(context: ReconcileContext): Promise<ReconcileRes
     resend,
     displaced,
     found: verdict.found,
-    foreign: verdict.foreign.length + Math.max(0, stream.lastSequence - end),
-    lost: [...awaiting.keys()].filter((sequence) => sequence <= (last.settledTo ?? 0)).length,
-    newlySettled: verdict.ours.filter((sequence) => sequence > (last.settledTo ?? 0)).length,
+    foreign: foreign + Math.max(0, stream.lastSequence - Math.max(end, known.decided)),
+    lost: [...awaiting.keys()].filter((sequence) => sequence <= settledTo).length,
+    newlySettled: verdict.ours.filter((sequence) => sequence > settledTo).length,
   });
 }
 

@@ -1,0 +1,192 @@
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { EmbeddedNats } from '../../src/embedded/index.ts';
+import { sleep } from '../../src/lifecycle/abort.ts';
+import { startNats } from '../support/services.ts';
+import { readStream } from '../support/stream-history.ts';
+import { openStage, type RunningRelay, type Stage } from './stage.ts';
+
+let folder: string;
+let nats: EmbeddedNats;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'postcommit-rewound-'));
+  nats = await startNats({ dataDir: join(folder, 'nats') });
+});
+beforeEach(() => nats.start());
+afterAll(async () => {
+  await nats[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+test('acknowledged events that the broker lost are published again, in order and counted', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await writeAndDrain(stage, 50);
+  await keepCopy();
+  await writeAndDrain(stage, 30);
+  await writeAndDrain(stage, 20);
+  await restoreCopy();
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+  expect(await positionsIn(stage)).toEqual(countTo(100));
+  expect(await relay.count('healedEvents')).toBe(50);
+  expect(relay.lines.filter(({ event }) => event === 'stream-rewound')).toMatchObject([{ lost: 50 }]);
+  await writeAndDrain(stage, 10);
+  expect(await stage.faults()).toEqual([]);
+});
+
+test('comparing again and again counts nothing twice', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await writeAndDrain(stage, 100);
+  await stage.jsm.jetstream().publish(stage.subject, 'foreign');
+  await stage.write(1);
+  await expect.poll(stage.faults, { timeout: 10_000 }).toEqual([]);
+  await stage.jsm.jetstream().publish(stage.subject, 'foreign');
+  for (let i = 0; i < 3; i++) {
+    const before = await relay.count('reconciliations');
+    await nats.restart();
+    await expect.poll(() => relay.count('reconciliations'), { timeout: 10_000 }).toBeGreaterThan(before);
+    await relay.until('publishing');
+    expect(await stage.lastSequence()).toBe(103);
+  }
+  expect(await relay.count('foreignMessages')).toBe(2);
+  expect(await relay.count('disorderedEvents')).toBe(1);
+  expect(await published(relay)).toBe(101);
+});
+
+test('a lost tail is published again while writers go on, by a relay started later', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  {
+    await using relay = await stage.startRelay();
+    await relay.until('publishing');
+    await writeAndDrain(stage, 2_500);
+    await keepCopy();
+    await relay.until('publishing');
+    for (let i = 0; i < 4; i++) await writeAndDrain(stage, 1_000);
+    await relay.relay.stop();
+  }
+  await restoreCopy();
+  await using writers = stage.startWriters();
+  await using relay = await stage.startRelay();
+  await relay.until('publishing');
+  await stage.untilPublishing({ events: 100, share: 0.5 });
+  await writers.stop();
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+  // What the last batch row does not know to be acknowledged is published again without being called healed.
+  expect(await relay.count('healedEvents')).toBeGreaterThanOrEqual(3_000);
+});
+
+test('a lost tail that another writer has refilled is noticed', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await writeAndDrain(stage, 50);
+  await keepCopy();
+  await writeAndDrain(stage, 2);
+  await writeAndDrain(stage, 3);
+  await relay.relay.stop();
+  await restoreCopy();
+  expect(await stage.lastSequence()).toBe(50);
+  for (let i = 0; i < 5; i++) await stage.jsm.jetstream().publish(stage.subject, 'foreign');
+  await using next = await stage.startRelay();
+  await next.until('publishing');
+  await stage.write(5);
+  await expect.poll(stage.faults, { timeout: 10_000 }).toEqual([]);
+  expect(await next.count('foreignMessages')).toBe(5);
+});
+
+test('a stream deleted and made anew stops the lane, which says why and does not spin', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await writeAndDrain(stage, 10);
+  await stage.jsm.streams.delete(stage.stream);
+  await stage.write(3);
+  await expect.poll(() => reasonOf(relay), { timeout: 10_000 }).toContain('it was deleted');
+  await stage.jsm.streams.add({ name: stage.stream, subjects: [`${stage.stream}.>`] });
+  await expect.poll(() => reasonOf(relay), { timeout: 10_000 }).toContain('not the one planned for');
+  const publishes = await stage.countPublishes();
+  let lookUps = 0;
+  stage.connection.subscribe(`$JS.API.STREAM.INFO.${stage.stream}`, { callback: () => void lookUps++ });
+  const before = relay.lines.length;
+  await sleep(2_000); // Long enough to see a spin.
+  expect(lookUps).toBeLessThanOrEqual(10);
+  expect(relay.lines.length - before).toBeLessThanOrEqual(4);
+  expect(await publishes()).toBe(0);
+  expect(relay.relay.status().role).toBe('leader');
+  expect(await stage.lastSequence()).toBe(0);
+});
+
+test('a purge makes nothing be published again', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  const publishes = await stage.countPublishes();
+  await using writers = stage.startWriters();
+  {
+    await using relay = await stage.startRelay();
+    await stage.untilPublishing({ events: 500, share: 0.5 });
+    await stage.jsm.streams.purge(stage.stream);
+    await stage.untilPublishing({ events: 500, share: 0.5 });
+    await relay.relay.stop();
+  }
+  await stage.jsm.streams.purge(stage.stream);
+  await using relay = await stage.startRelay();
+  await stage.untilPublishing({ events: 500, share: 0.5 });
+  await writers.stop();
+  await stage.untilDrained();
+  const { rows } = await stage.pool.query('select count(*)::int from postcommit.outbox');
+  expect(await stage.lastSequence()).toBe(rows[0].count);
+  expect(await publishes()).toBe(rows[0].count);
+  expect((await stage.faults()).filter((fault) => !fault.startsWith('lost'))).toEqual([]);
+  expect(await relay.count('healedEvents')).toBe(0);
+});
+
+async function writeAndDrain(stage: Stage, events: number): Promise<void> {
+  await stage.write(events);
+  await stage.untilDrained();
+}
+
+/** What the server would have on its disk after a power cut now. */
+async function keepCopy(): Promise<void> {
+  await nats.stop();
+  await rm(join(folder, 'copy'), { recursive: true, force: true });
+  await cp(join(folder, 'nats', 'jetstream'), join(folder, 'copy'), { recursive: true });
+  await nats.start();
+}
+
+async function restoreCopy(): Promise<void> {
+  await nats.stop();
+  await rm(join(folder, 'nats', 'jetstream'), { recursive: true });
+  await cp(join(folder, 'copy'), join(folder, 'nats', 'jetstream'), { recursive: true });
+  await nats.start();
+}
+
+/** As counted, once the count has been handed over. */
+async function published(relay: RunningRelay): Promise<number> {
+  let count = -1;
+  let before = -2;
+  await expect
+    .poll(
+      async () => {
+        [before, count] = [count, await relay.count('publishedEvents')];
+        return count === before;
+      },
+      { timeout: 10_000, interval: 1_100 },
+    )
+    .toBe(true);
+  return count;
+}
+
+async function positionsIn(stage: Stage): Promise<number[]> {
+  return (await readStream(stage.jsm, stage.stream)).map(({ position }) => position);
+}
+
+function countTo(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i + 1);
+}
+
+function reasonOf({ relay }: RunningRelay): string | null {
+  return relay.status().lanes[0]?.reason ?? null;
+}
