@@ -1,0 +1,59 @@
+import { AckPolicy, RetentionPolicy } from '@nats-io/jetstream';
+import { expect, test } from 'vitest';
+import { seededRandom } from '../support/seeded-random.ts';
+import { placesOf, readOutbox } from '../support/stream-history.ts';
+import { openStage, type Stage } from './stage.ts';
+
+const KILLS = 6;
+
+test('on a work queue whose messages are gone once consumed, killed relays lose and double nothing', async () => {
+  const random = seededRandom(7);
+  await using stage = await openStage({ config: { retention: RetentionPolicy.Workqueue } });
+  await using worker = await startWorker(stage);
+  await using writers = stage.startWriters();
+  for (let kill = 0; kill < KILLS; kill++) {
+    await using relay = await stage.startRelayProcess();
+    await relay.line('role', ({ role }) => role === 'leader');
+    await stage.untilPublishing({ events: 2_000, share: random() });
+    relay.kill('SIGKILL');
+  }
+  await writers.stop();
+  await using relay = await stage.startRelay();
+  await stage.untilDrained();
+  const outbox = await readOutbox(stage.pool);
+  const places = placesOf(await stage.log());
+  await expect.poll(() => worker.received.size, { timeout: 15_000 }).toBe(outbox.length);
+  expect(await stage.lastSequence()).toBe(outbox.length);
+  for (const { position } of outbox)
+    if (worker.received.get(places.get(position) ?? 0) !== position)
+      expect.fail(`position ${position} is not at ${places.get(position)}`);
+  expect(worker.received.size).toBe(new Set(worker.received.values()).size);
+  expect(await relay.count('foreignMessages')).toBe(0);
+  expect(await relay.count('healedEvents')).toBe(0);
+});
+
+interface Worker extends AsyncDisposable {
+  /** Sequence to position of everything that was delivered. */
+  readonly received: ReadonlyMap<number, number>;
+}
+
+/** Takes every message and acknowledges it, so that the stream deletes it. */
+async function startWorker({ jsm, stream }: Stage): Promise<Worker> {
+  await jsm.consumers.add(stream, { durable_name: 'worker', ack_policy: AckPolicy.Explicit });
+  const consumer = await jsm.jetstream().consumers.get(stream, 'worker');
+  const messages = await consumer.consume({ max_messages: 500 });
+  const received = new Map<number, number>();
+  const done = (async () => {
+    for await (const message of messages) {
+      received.set(message.seq, Number(message.headers?.get('Postcommit-Position')));
+      message.ack();
+    }
+  })();
+  return {
+    received,
+    async [Symbol.asyncDispose]() {
+      await messages.close();
+      await done;
+    },
+  };
+}
