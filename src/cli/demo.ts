@@ -13,7 +13,7 @@ interface Flags {
   readonly json?: true;
 }
 
-const DEFAULT_SECONDS = 12;
+const DEFAULT_SECONDS = 11;
 
 export function registerDemo(program: Command, context: CliContext): void {
   const command = program

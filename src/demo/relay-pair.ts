@@ -1,16 +1,21 @@
 import type { PostcommitError } from '../errors.ts';
 import { type RelayCommand, type RelayProcess, startRelayProcess } from './relay-process.ts';
 
+const RELAYS = 2;
+
 /** Two relays, one leading and one standing by; whoever is killed is replaced. */
 export interface RelayPair {
   readonly running: readonly RelayProcess[];
-  readonly leader: RelayProcess | undefined;
+  /** Resolves with who leads, now or next. */
+  leading(): Promise<RelayProcess>;
   /** The last warning of the leader or of any other, for a person. */
   readonly trouble: string;
   /** Resolves when both are ready. */
   ready(): Promise<void>;
-  /** Kills these and starts new ones. Resolves with the next leader. */
-  killAndReplace(victims: readonly RelayProcess[]): Promise<RelayProcess>;
+  /** These are going to be killed. Resolves with the next leader. */
+  condemn(victims: readonly RelayProcess[]): Promise<RelayProcess>;
+  /** Starts new ones for those that ended. */
+  replenish(): void;
   /** Resolves with the error if one ends by itself. */
   readonly failed: Promise<PostcommitError>;
   stop(): Promise<void>;
@@ -30,19 +35,22 @@ export function startRelayPair(command: RelayCommand): RelayPair {
   };
   let stopping = false;
   const start = () => {
-    if (stopping) return;
     started++;
     running.push(startRelayProcess(command, { number: started, listener }));
   };
 
-  start();
-  start();
+  const nextLeader = () =>
+    new Promise<RelayProcess>((resolve) => {
+      announceLeader = resolve;
+    });
+
+  while (running.length < RELAYS) start();
   return {
     get running() {
       return running;
     },
-    get leader() {
-      return running.find(({ role }) => role === 'leader');
+    async leading() {
+      return running.find(({ role }) => role === 'leader') ?? nextLeader();
     },
     get trouble() {
       return running.map(({ trouble }) => trouble).find((trouble) => trouble !== '') ?? '';
@@ -51,15 +59,13 @@ export function startRelayPair(command: RelayCommand): RelayPair {
     async ready() {
       await Promise.all(running.map((relay) => relay.ready));
     },
-    async killAndReplace(victims) {
-      const nextLeader = new Promise<RelayProcess>((resolve) => {
-        announceLeader = resolve;
-      });
-      for (const victim of victims) victim.kill();
-      running = running.filter((relay) => !victims.includes(relay));
-      for (const _ of victims) start();
-      await Promise.all(victims.map((victim) => victim.exited));
-      return nextLeader;
+    condemn(victims) {
+      for (const victim of victims) victim.condemn();
+      return nextLeader();
+    },
+    replenish() {
+      running = running.filter(({ role }) => role !== 'ended');
+      while (running.length < RELAYS && !stopping) start();
     },
     async stop() {
       stopping = true;

@@ -24,8 +24,8 @@ export interface RelayProcess {
   /** Resolves when it publishes or stands by, or ends. */
   readonly ready: Promise<void>;
   readonly exited: Promise<void>;
-  /** SIGKILL: it gets no chance to do anything. */
-  kill(): void;
+  /** Its end is expected from now on. */
+  condemn(): void;
   /** SIGTERM, and SIGKILL if that takes too long. */
   stop(): Promise<void>;
 }
@@ -38,7 +38,7 @@ export interface RelayCommand {
 
 export interface RelayListener {
   onLeading(relay: RelayProcess): void;
-  /** It ended without being killed or stopped. */
+  /** It ended without being condemned or stopped. */
   onUnexpectedEnd(error: PostcommitError): void;
 }
 
@@ -87,9 +87,8 @@ export function startRelayProcess(
     },
     ready: Promise.race([log.ready, exited]),
     exited,
-    kill() {
+    condemn() {
       ending.asked = true;
-      child.kill('SIGKILL');
     },
     async stop() {
       ending.asked = true;

@@ -2,9 +2,8 @@ import type { Pool } from 'pg';
 import { PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import { type ClinicTools, runImport } from './clinic.ts';
-import { countryOf } from './countries.ts';
+import type { Execution, Executioner, Warrant } from './executioner.ts';
 import type { RelayPair } from './relay-pair.ts';
-import type { RelayProcess } from './relay-process.ts';
 import type { StreamObserver } from './stream-observer.ts';
 import { EVENTS_PER_IMPORTED_PATIENT, type ImportPlan } from './workload.ts';
 
@@ -28,6 +27,7 @@ export interface Kill {
 export interface SabotageTools {
   readonly clinicTools: ClinicTools;
   readonly relays: RelayPair;
+  readonly executioner: Executioner;
   readonly observer: StreamObserver;
   /** To look into the batch log. */
   readonly pool: Pool;
@@ -38,85 +38,79 @@ const NOTHING_SEEN_MS = 30_000;
 
 /** Hands in a card index and kills whoever publishes it, at the planned event. */
 export async function sabotage(plan: ImportPlan, tools: SabotageTools): Promise<Kill> {
-  const { clinicTools, relays, observer, subjectPrefix } = tools;
+  const { clinicTools, relays, executioner, subjectPrefix } = tools;
   // Takeovers are to be seen, and there are none without a standby.
   await relays.ready();
-  const { signal } = clinicTools;
-  const { promise: struck, resolve: strike } = Promise.withResolvers<Blow>();
-  let seen = 0;
-  const unwatch = await observer.watch(`${subjectPrefix}${plan.country}.patient.*`, (subject) => {
-    if (!isImported(subject, plan)) return;
-    seen++;
-    const { leader } = relays;
-    if (seen < plan.killAfter || leader === undefined || signal.aborted) return;
-    unwatch();
-    strike(deal(plan, { leader, relays, seen }));
-  });
-  const importing = runImport(plan, clinicTools);
-  const blow = await Promise.race([
-    struck,
-    importing.then(() => sleep(NOTHING_SEEN_MS, signal)).then(() => undefined),
-  ]);
-  unwatch();
-  if (blow === undefined) throw nothingToKill(plan);
-  const [kill] = await Promise.all([assess(plan, blow, tools), importing]);
-  return kill;
-}
-
-interface Blow {
-  readonly leader: RelayProcess;
-  readonly victims: readonly number[];
-  readonly seen: number;
-  readonly atMs: number;
-  readonly succeeded: Promise<RelayProcess>;
-}
-
-function deal(
-  plan: ImportPlan,
-  { leader, relays, seen }: { leader: RelayProcess; relays: RelayPair; seen: number },
-): Blow {
+  const leader = await relays.leading();
   const victims = plan.kill === 'everyone' ? relays.running : [leader];
-  const atMs = performance.now();
-  const succeeded = relays.killAndReplace(victims);
-  succeeded.catch(() => undefined);
-  return { leader, victims: victims.map(({ number }) => number), seen, atMs, succeeded };
+  const { done } = await executioner.arm(
+    warrantFor(plan, { subjectPrefix, pids: victims.map(({ pid }) => pid) }),
+  );
+  const succeeded = relays.condemn(victims);
+  const importing = runImport(plan, clinicTools);
+  const execution = await executionOf(done, importing);
+  if (execution === undefined) throw nothingToKill(plan);
+  await Promise.all(victims.map(({ exited }) => exited));
+  const toll = await countToll(leader.epoch, tools);
+  relays.replenish();
+  await importing;
+  const successor = await succeeded;
+  return {
+    ...execution,
+    victims: victims.map(({ number }) => number),
+    importEvents: plan.patients * EVENTS_PER_IMPORTED_PATIENT,
+    ...toll,
+    successor: successor.number,
+    tookOverMs: Math.round(successor.leadingSinceMs - execution.atMs),
+  };
 }
 
-async function assess(plan: ImportPlan, blow: Blow, { observer, pool }: SabotageTools): Promise<Kill> {
-  const { leader, victims, seen, atMs, succeeded } = blow;
-  await leader.exited;
+/** Undefined if nothing was seen for long after the import was committed. */
+async function executionOf(
+  done: Promise<Execution>,
+  importing: Promise<void>,
+): Promise<Execution | undefined> {
+  const over = new AbortController();
+  try {
+    return await Promise.race([
+      done,
+      importing.then(() => sleep(NOTHING_SEEN_MS, over.signal)).then(() => undefined),
+    ]);
+  } finally {
+    over.abort();
+  }
+}
+
+function warrantFor(
+  { country, firstPatient, patients, killAfter }: ImportPlan,
+  { subjectPrefix, pids }: { subjectPrefix: string; pids: readonly number[] },
+): Warrant {
+  const subject = `${subjectPrefix}${country}.patient.*`;
+  return { subject, firstPatient, lastPatient: firstPatient + patients - 1, killAfter, pids };
+}
+
+/** What the dead had under way, before anybody has done much about it. */
+async function countToll(
+  epoch: number,
+  { observer, pool }: SabotageTools,
+): Promise<Pick<Kill, 'unsettled' | 'storedUnsettled'>> {
   const [stored, { rows }] = await Promise.all([
     observer.lastSequence(),
     pool.query<{ planned: string; settled: string }>(
       `SELECT coalesce(max(last_sequence), 0) AS planned, coalesce(max(settled_to), 0) AS settled
        FROM postcommit.batches WHERE epoch <= $1`,
-      [leader.epoch],
+      [epoch],
     ),
   ]);
   const planned = Number(rows[0]?.planned);
   const settled = Number(rows[0]?.settled);
-  const successor = await succeeded;
-  return {
-    atMs,
-    victims,
-    importEvents: plan.patients * EVENTS_PER_IMPORTED_PATIENT,
-    seen,
-    unsettled: planned - settled,
-    storedUnsettled: Math.max(0, Math.min(stored, planned) - settled),
-    successor: successor.number,
-    tookOverMs: Math.round(successor.leadingSinceMs - atMs),
-  };
-}
-
-function isImported(subject: string, { country, firstPatient, patients }: ImportPlan): boolean {
-  const patient = Number(subject.slice(subject.lastIndexOf('.') + 1));
-  return countryOf(patient) === country && patient >= firstPatient && patient < firstPatient + patients;
+  return { unsettled: planned - settled, storedUnsettled: Math.max(0, Math.min(stored, planned) - settled) };
 }
 
 function nothingToKill({ killAfter }: ImportPlan): PostcommitError {
   return new PostcommitError(
     'service-failed',
-    `no leader was seen publishing the first ${killAfter} events of an import in ${NOTHING_SEEN_MS / 1_000} s`,
+    `the first ${killAfter} events of an import were not published in ${NOTHING_SEEN_MS / 1_000} s`,
     'Is the machine very busy? Run it again, or look at a relay with `postcommit relay`.',
   );
 }

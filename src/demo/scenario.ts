@@ -38,7 +38,7 @@ interface Play extends ScenarioOptions {
 }
 
 /** Nothing moved for so long: what is missing now stays missing, and the proof will say so. */
-const STILL_MS = 20_000;
+const STILL_MS = 10_000;
 const LOOK_EVERY_MS = 50;
 /** The second delivery is only counted, so its order is of no account. */
 const HANDLERS_OF_SECOND_DELIVERY = 4;
@@ -110,6 +110,7 @@ async function runImports(imports: readonly ImportPlan[], tools: ClinicTools, pl
     const kill = await sabotage(plan, {
       clinicTools: tools,
       relays: stage.relays,
+      executioner: stage.executioner,
       observer: stage.observer,
       pool: stage.clinicPool,
       subjectPrefix: stage.servers.subjectPrefix,

@@ -3,6 +3,7 @@ import { messageOf, PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import { migrate } from '../migrate/index.ts';
 import { DIRECTORY_TABLES } from './directory.ts';
+import { type Executioner, startExecutioner } from './executioner.ts';
 import { REGISTRY_TABLES } from './registry.ts';
 import { type RelayPair, startRelayPair } from './relay-pair.ts';
 import { type Env, openServers, type Servers } from './servers.ts';
@@ -17,6 +18,7 @@ export interface Stage {
   readonly directoryPool: pg.Pool;
   readonly observer: StreamObserver;
   readonly relays: RelayPair;
+  readonly executioner: Executioner;
 }
 
 export interface StageOptions {
@@ -48,8 +50,10 @@ export async function buildStage({ env, relayArgv }: StageOptions, cleanUp: Clea
   cleanUp.push(observer.close);
   if (servers.natsIsGiven) cleanUp.push(observer.deleteStream);
   cleanUp.push(relays.stop);
+  const executioner = startExecutioner(nats);
+  cleanUp.push(executioner.close);
   await untilReady(relays);
-  return { servers, clinicPool, directoryPool, observer, relays };
+  return { servers, clinicPool, directoryPool, observer, relays, executioner };
 }
 
 /** In order, each whatever became of the others. @throws the first error. */

@@ -7,8 +7,6 @@ import { silentLogger } from '../telemetry/logger.ts';
 export interface StreamObserver {
   /** The last sequence; 0 while there is no stream. */
   lastSequence(): Promise<number>;
-  /** Calls back for each message on its way to the stream; the result ends that. */
-  watch(subject: string, onMessage: (subject: string) => void): Promise<() => void>;
   /** Reads everything, in order, through an ephemeral consumer: the event ids. */
   readAll(): Promise<string[]>;
   deleteDurable(name: string): Promise<void>;
@@ -24,15 +22,6 @@ export async function observeStream(nats: NatsSettings, stream: string): Promise
     async lastSequence() {
       const info = await manager.streams.info(stream).catch(() => undefined);
       return info?.state.last_seq ?? 0;
-    },
-    async watch(subject, onMessage) {
-      const subscription = connection.subscribe(subject, {
-        callback: (error, message) => {
-          if (error === null) onMessage(message.subject);
-        },
-      });
-      await connection.flush();
-      return () => subscription.unsubscribe();
     },
     readAll: () => readAll(link, stream),
     async deleteDurable(name) {

@@ -52,7 +52,7 @@ const MEAN_PAUSE_MS = 75;
 const ROLLED_BACK = 0.15;
 const WITH_SAVEPOINT = 0.15;
 const SLOW = 0.01;
-const KILL_EVERY_MS = 3_000;
+const KILL_EVERY_MS = 2_750;
 
 /** Everything the clinics will do and when the relay will be killed, by the seed alone. */
 export function planWorkload(random: Random, seconds: number): Workload {
@@ -102,7 +102,7 @@ function planImports(random: Random, durationMs: number): ImportPlan[] {
   const count = Math.max(2, Math.round(durationMs / KILL_EVERY_MS));
   const slotMs = (durationMs * 0.9) / count;
   return Array.from({ length: count }, (_, number) => {
-    const patients = random.between(450, 600);
+    const patients = random.between(350, 450);
     const events = patients * EVENTS_PER_IMPORTED_PATIENT;
     const country = COUNTRIES[number % COUNTRIES.length] ?? 'ng';
     return {
