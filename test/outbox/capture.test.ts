@@ -175,19 +175,43 @@ describe('whatever writers do while it reads and lists', () => {
   });
 });
 
+/** As many gaps of transaction 0, each between two events of others. */
+function leaveGaps({ database }: Rig, count: number): void {
+  for (let i = 0; i < count; i++) {
+    database.draw(0, 1);
+    database.draw(1, 1);
+    database.commit(1);
+  }
+}
+
 describe('many gaps', () => {
   test('of one open transaction do not hold up a backlog that takes several looks', async () => {
     const rig = createRig();
     const { database } = rig;
-    for (let i = 0; i < 3_000; i++) {
-      database.draw(0, 1);
-      database.draw(1, 1);
-      database.commit(1);
-    }
+    leaveGaps(rig, 3_000);
     await rig.drain();
     database.draw(2, 5_000);
     database.commit(2);
     rig.restart();
+    await rig.drain();
+    expectComplete(rig);
+    expectFaithful(rig);
+  });
+
+  test('are not closed above those that a look was limited to', async () => {
+    const rig = createRig();
+    const { database } = rig;
+    leaveGaps(rig, 3_000);
+    database.draw(3, 2);
+    await rig.drain();
+    database.draw(2, 5_000);
+    database.commit(2);
+    expect((await rig.look()).cut).toBe(true);
+    database.rollback(0);
+    database.commit(3);
+    await rig.list();
+    const lowest = await rig.look();
+    expect([lowest.gaps.cutOff, lowest.events.length]).toEqual([true, 0]);
     await rig.drain();
     expectComplete(rig);
     expectFaithful(rig);
