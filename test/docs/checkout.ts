@@ -38,10 +38,12 @@ export async function createCheckout(): Promise<Checkout> {
 
 /** For a machine without psql: URL as argument, statements on standard input. */
 const PSQL = `#!/usr/bin/env node
-const { Client } = require('pg');
-const client = new Client(process.argv[2]);
-const sql = require('node:fs').readFileSync(0, 'utf8');
-client.connect().then(() => client.query(sql)).then(() => client.end());
+import { readFileSync } from 'node:fs';
+import pg from 'pg';
+const client = new pg.Client(process.argv[2]);
+await client.connect();
+await client.query(readFileSync(0, 'utf8'));
+await client.end();
 `;
 
 function startTerminal(

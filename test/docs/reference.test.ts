@@ -6,6 +6,7 @@ import { EXIT } from '../../src/cli/exit-codes.ts';
 import { loadRelayConfig } from '../../src/daemon/config.ts';
 import { relayRoutes } from '../../src/daemon/routes.ts';
 import { flagOf, SETTING_KEYS, settingOf } from '../../src/daemon/settings.ts';
+import { summary } from '../../src/demo/report.ts';
 import { HEADER } from '../../src/jetstream/headers.ts';
 import { outbox } from '../../src/schema.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
@@ -119,6 +120,15 @@ test('the log table lists every event that the relay and consume() log', () => {
     .map(([, event = '']) => event);
   const listed = tableBelow(RELAY, 'Log').flatMap(([events]) => codeIn(events));
   expect(listed.sort()).toEqual([...new Set(logged)].sort());
+});
+
+test('the last line of the demo is the one of the README', () => {
+  const count = 12_345;
+  const perfect = { count, lost: 0, phantom: 0, twice: 0, disordered: 0, rolledBack: 0 };
+  const line = summary({ committed: count, stream: perfect, effects: perfect } as Parameters<
+    typeof summary
+  >[0]);
+  expect(readPage('README.md')).toContain(`\n    ${line.replaceAll('12,345', 'N')}\n`);
 });
 
 test('the table of headers lists every one', () => {

@@ -63,7 +63,13 @@ test('the quick start of the README, word for word', async () => {
 
 // The checkout that the quick start has built.
 describe('samples', () => {
-  const pages = ['README.md', 'docs/writing-events.md', 'docs/consuming.md', 'docs/troubleshooting.md'];
+  const pages = [
+    'README.md',
+    'docs/writing-events.md',
+    'docs/consuming.md',
+    'docs/running-the-relay.md',
+    'docs/troubleshooting.md',
+  ];
   const runnable = pages
     .flatMap(samplesOf)
     .filter(({ language, marks }) => language !== 'sh' && isRun(marks));
