@@ -60,6 +60,7 @@ test('the messages of the troubleshooting page are those of the code', () => {
     .join('\n');
   const fromServers = [
     'maximum bytes exceeded',
+    'subjects overlap with an existing stream',
     'insufficient resources',
     'terminating connection',
     'permission denied for ',
@@ -122,7 +123,7 @@ test('the log table lists every event that the relay and consume() log', () => {
   expect(listed.sort()).toEqual([...new Set(logged)].sort());
 });
 
-test('the last line of the demo is the one of the README', () => {
+test('what the demo ends with is what the README says', () => {
   const count = 12_345;
   const perfect = { count, lost: 0, phantom: 0, twice: 0, disordered: 0, rolledBack: 0 };
   const line = summary({ committed: count, stream: perfect, effects: perfect } as Parameters<
