@@ -1,10 +1,14 @@
+import { Socket } from 'node:net';
 import pgListen from 'pg-listen';
+import { sleep } from '../lifecycle/abort.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** The channel that the outbox's trigger notifies. */
 const CHANNEL = 'postcommit';
 /** A half-open socket brings no error: the session is asked for a sign of life this often, and gets as long to answer. */
 const HEARTBEAT_MS = 5_000;
+/** How long the server may take to close its side at the end. */
+const END_PATIENCE_MS = 1_000;
 
 /** The session that LISTENs. It comes back by itself, for ever. */
 export interface Listener {
@@ -24,12 +28,17 @@ export interface ListenerOptions {
 export async function listen({ url, logger, wake }: ListenerOptions): Promise<Listener> {
   let listening = false;
   let closed = false;
+  let socket: Socket | undefined;
   const subscriber = pgListen.default(
     {
       connectionString: url,
       application_name: 'postcommit listen',
       connectionTimeoutMillis: HEARTBEAT_MS,
       query_timeout: HEARTBEAT_MS,
+      stream() {
+        socket = new Socket();
+        return socket;
+      },
     },
     {
       paranoidChecking: HEARTBEAT_MS,
@@ -70,7 +79,11 @@ export async function listen({ url, logger, wake }: ListenerOptions): Promise<Li
     async close() {
       closed = true;
       listening = false;
-      await subscriber.close().catch(() => undefined);
+      const ended = new AbortController();
+      const patience = sleep(END_PATIENCE_MS, ended.signal);
+      await Promise.race([subscriber.close().catch(() => undefined), patience]);
+      ended.abort();
+      socket?.destroy(); // Behind a network that swallows everything, the server never answers a goodbye.
     },
   };
 }

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { messageOf, PostcommitError } from '../errors.ts';
+import { sleep } from '../lifecycle/abort.ts';
 
 export interface SessionOptions {
   readonly url: string;
@@ -32,6 +33,8 @@ export interface Session {
   /** Calls the listener once, when the connection is lost. */
   onFailure(listener: (error: Error) => void): void;
   close(): Promise<void>;
+  /** Cuts the connection off: what is under way fails now, not when its time limit is over. */
+  destroy(): void;
 }
 
 /** Rows stay text; decoding payloads and dates of a whole batch here would cost more than publishing them. */
@@ -148,15 +151,28 @@ function toSession(client: pg.Client, state: FailureState): Session {
       state.listeners.push(listener);
     },
     close: () => endQuietly(client),
+    destroy: () => cutOff(client),
   };
 }
 
+/** How long the server may take to close its side. */
+const END_PATIENCE_MS = 1_000;
+
+/** Behind a network that swallows everything, the server never answers a goodbye. */
 async function endQuietly(client: pg.Client): Promise<void> {
+  const ended = new AbortController();
+  const patience = sleep(END_PATIENCE_MS, ended.signal).then(() => cutOff(client));
   try {
-    await client.end();
+    await Promise.race([client.end(), patience]);
   } catch {
     // It was gone already.
+  } finally {
+    ended.abort();
   }
+}
+
+function cutOff(client: pg.Client): void {
+  client.connection.stream.destroy();
 }
 
 /** The SQLSTATE of a server error, undefined for anything else. */

@@ -53,26 +53,31 @@ const WORK_SETTINGS = {
  * starts from the batch log.
  */
 export async function lead(context: TermContext): Promise<TermEnd> {
-  const resources: (() => Promise<void> | void)[] = [];
+  const resources: Resources = [];
   const lost = new AbortController();
   try {
     return await leadWith(context, lost, resources);
   } finally {
-    lost.abort();
+    lost.abort(OVER);
     for (const release of resources.reverse()) await release();
   }
 }
 
 type Resources = (() => Promise<void> | void)[];
 
+/** Why the signal of a lost lead aborts where nothing was lost. */
+const OVER = 'over';
+
 async function leadWith(context: TermContext, lost: AbortController, resources: Resources): Promise<TermEnd> {
   const { options, leaseSession, epoch, stopping } = context;
-  const failure = watchSession(leaseSession, lost);
+  const failure: Failure = { error: undefined };
+  watchSession(leaseSession, { lost, failure });
   await joinEpoch(leaseSession, epoch);
-  const work = await openTermSession({ context, name: 'postcommit relay', lost, resources });
+  const shared = { context, lost, failure, resources };
+  const work = await openTermSession('postcommit relay', shared);
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
   const parts = await buildParts(context, work, resources);
-  const maintenance = await openTermSession({ context, name: 'postcommit maintenance', lost, resources });
+  const maintenance = await openTermSession('postcommit maintenance', shared);
   const keeper = keepLease(leaseSession, { epoch, ttlMs: options.leaseTtlMs, signal: lost.signal }).then(
     (loss) => {
       lost.abort();
@@ -92,7 +97,10 @@ async function leadWith(context: TermContext, lost: AbortController, resources: 
   const end = await runLoop(
     { ...parts, wakeUp: context.wakeUp, turn: context.onTurn },
     AbortSignal.any([stopping, lost.signal]),
-  );
+  ).catch((error: unknown) => {
+    if (lost.signal.aborted) return 'lost' as const; // Its session was cut off.
+    throw error;
+  });
   if (end === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
   if (!lost.signal.aborted) {
     await settle(parts.lane, context);
@@ -117,28 +125,36 @@ async function takeOver(work: Session, { leaseSession, epoch, options }: TermCon
   return fenceLog(work, epoch);
 }
 
+interface Failure {
+  /** What ended the first session that was lost by itself. */
+  error: Error | undefined;
+}
+
 interface TermSession {
   readonly context: TermContext;
-  readonly name: string;
   readonly lost: AbortController;
+  readonly failure: Failure;
   readonly resources: Resources;
 }
 
-async function openTermSession({ context, name, lost, resources }: TermSession): Promise<Session> {
+/** A session that ends with the lead: a statement that is still waiting for a lost server must not hold up the next term. */
+async function openTermSession(name: string, term: TermSession): Promise<Session> {
+  const { context, lost, resources } = term;
   const session = await openSession({ url: context.options.databaseUrl(), name, settings: WORK_SETTINGS });
   resources.push(() => session.close());
-  watchSession(session, lost);
+  watchSession(session, term);
+  lost.signal.addEventListener('abort', () => {
+    if (lost.signal.reason !== OVER) session.destroy();
+  });
   await joinEpoch(session, context.epoch);
   return session;
 }
 
-function watchSession(session: Session, lost: AbortController): { error: Error | undefined } {
-  const failure: { error: Error | undefined } = { error: undefined };
+function watchSession(session: Session, { lost, failure }: Pick<TermSession, 'lost' | 'failure'>): void {
   session.onFailure((error) => {
-    failure.error = error;
+    if (!lost.signal.aborted) failure.error = error;
     lost.abort();
   });
-  return failure;
 }
 
 async function buildParts(context: TermContext, work: Session, resources: Resources) {

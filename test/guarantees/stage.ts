@@ -33,7 +33,7 @@ export interface Stage extends AsyncDisposable {
   /** A relay in this process. */
   startRelay(): Promise<RunningRelay>;
   /** A relay as a process of its own. */
-  startRelayProcess(options?: Pick<RelayProcessOptions, 'grace' | 'leaseTtlMs'>): Promise<RelayProcess>;
+  startRelayProcess(options?: ProcessOptions): Promise<RelayProcess>;
   lastSequence(): Promise<number>;
   /** Commits many events at once and resolves when about this share of them is in the stream. */
   untilPublishing(bulk: { events: number; share: number }): Promise<void>;
@@ -43,6 +43,11 @@ export interface Stage extends AsyncDisposable {
   faults(): Promise<string[]>;
   /** Counts from now on every attempt to publish into the stream, those that the broker refuses too. */
   countPublishes(): Promise<() => Promise<number>>;
+}
+
+export interface ProcessOptions extends Pick<RelayProcessOptions, 'grace' | 'leaseTtlMs'> {
+  /** Of a proxy in front of PostgreSQL. */
+  readonly databasePort?: number;
 }
 
 export interface RunningRelay extends AsyncDisposable {
@@ -100,8 +105,11 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     },
     startWriters: (writers = {}) => startWriters({ url: database.url, subject, ...writers }),
     startRelay: () => startRelay({ databaseUrl: database.url, natsUrl: nats, stream }),
-    startRelayProcess: (relay = {}) =>
-      startRelayProcess({ databaseUrl: database.url, natsUrl: nats, stream, ...relay }),
+    startRelayProcess({ databasePort, ...relay } = {}) {
+      const url = new URL(database.url);
+      if (databasePort !== undefined) url.port = String(databasePort);
+      return startRelayProcess({ databaseUrl: url.href, natsUrl: nats, stream, ...relay });
+    },
     lastSequence,
     log,
     async untilDrained(timeoutMs = 20_000) {

@@ -134,6 +134,7 @@ export function createSimulatedDatabase(): SimulatedDatabase {
         failed: false,
         onFailure: () => undefined,
         close: () => Promise.resolve(),
+        destroy: () => undefined,
       };
     },
   };

@@ -69,10 +69,8 @@ export async function readLog(pool: pg.Pool, stream: string): Promise<LogRow[]> 
 export async function readStream(jsm: JetStreamManager, stream: string): Promise<StreamMessage[]> {
   const { state } = await jsm.streams.info(stream);
   const messages: StreamMessage[] = [];
-  const sequences = Array.from(
-    { length: state.last_seq - state.first_seq + 1 },
-    (_, i) => state.first_seq + i,
-  );
+  const first = Math.max(state.first_seq, 1);
+  const sequences = Array.from({ length: Math.max(0, state.last_seq - first + 1) }, (_, i) => first + i);
   for (let i = 0; i < sequences.length; i += 256) {
     const page = sequences
       .slice(i, i + 256)
