@@ -1,7 +1,16 @@
 import type pg from 'pg';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { sleep } from '../../src/lifecycle/abort.ts';
-import { FAITHFUL, insertEvents, type Outbox, openOutbox, runWriters } from '../support/outbox-harness.ts';
+import {
+  FAITHFUL,
+  insertEvents,
+  type Outbox,
+  openOutbox,
+  type RunningRelay,
+  runWriters,
+} from '../support/outbox-harness.ts';
+import { query } from '../support/query.ts';
+import { scratchName } from '../support/services.ts';
 
 let outbox: Outbox;
 beforeEach(async () => {
@@ -95,6 +104,12 @@ describe('G1, G2, G4: positions are drawn in another order than transactions com
   });
 });
 
+/** Those of rollbacks, while whoever is named by the test still holds his lock. */
+async function untilGapsAreClosed({ metrics }: RunningRelay): Promise<void> {
+  const open = async () => (await metrics.gapsOpen.get()).values[0]?.value;
+  await expect.poll(open, { timeout: 5_000 }).toBe(0);
+}
+
 describe('G8: an open transaction delays only its own events', () => {
   test.for([1, 500])('one that holds %i events while others flow', async (size) => {
     await outbox.startRelay();
@@ -143,13 +158,37 @@ describe('G8: an open transaction delays only its own events', () => {
     await elsewhere.query('insert into other values (1)');
     await runWriters(outbox, { writers: 4, events: 250, pauseMs: 1, rollbackShare: 0.3 });
     await outbox.untilStored(1_000);
-    // Gaps of rollbacks close as well.
-    await expect.poll(async () => (await running.metrics.gapsOpen.get()).values[0]?.value).toBe(0);
+    await untilGapsAreClosed(running);
     const { rows } = await elsewhere.query(
       'select count(*)::int as n, pg_current_xact_id_if_assigned() is not null as has_id from other',
     );
     expect(rows).toEqual([{ n: 1, has_id: true }]);
     await elsewhere.query('rollback');
     expect(await outbox.compare()).toEqual({ committed: 1_000, ...FAITHFUL });
+  });
+
+  test('one that has inserted nothing, and one in a copy of this database: neither keeps a gap open', async () => {
+    const copy = new URL(outbox.url);
+    copy.pathname = `/${scratchName('postcommit_copy')}`;
+    const server = inject('databaseUrl');
+    await query(
+      server,
+      `create database ${copy.pathname.slice(1)} template ${new URL(outbox.url).pathname.slice(1)}`,
+    );
+    try {
+      const inCopy = await outbox.connect({ url: copy.href });
+      await inCopy.query('begin');
+      await insertEvents(inCopy, outbox.subject, 1);
+      const idle = await outbox.connect();
+      await idle.query('begin');
+      await insertEvents(idle, outbox.subject, 0);
+      const running = await outbox.startRelay();
+      await runWriters(outbox, { writers: 4, events: 100, pauseMs: 1, rollbackShare: 0.5 });
+      await outbox.untilDrained();
+      await untilGapsAreClosed(running);
+      expect(await outbox.compare()).toEqual({ committed: 400, ...FAITHFUL });
+    } finally {
+      await query(server, `drop database ${copy.pathname.slice(1)} with (force)`);
+    }
   });
 });

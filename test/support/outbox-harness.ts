@@ -88,13 +88,12 @@ export async function openOutbox({ databaseUrl }: { databaseUrl?: string } = {})
     await client.connect();
     return client;
   }
-  const own = await openClient();
   const stored = async () => (await manager.streams.info(stream)).state.messages;
   async function untilStored(count: number, { withinMs = PATIENCE_MS }: { withinMs?: number } = {}) {
     await expect.poll(stored, { timeout: withinMs, interval: 10 }).toBeGreaterThanOrEqual(count);
   }
   async function committed(): Promise<pg.QueryResult> {
-    const client = await openClient(); // `own` may have lost its server.
+    const client = await openClient();
     return client.query(
       'select position::int, event_id, convert_from(payload, $1) as payload from postcommit.outbox',
       ['UTF8'],
@@ -126,7 +125,6 @@ export async function openOutbox({ databaseUrl }: { databaseUrl?: string } = {})
     async [Symbol.asyncDispose]() {
       for (const running of relays) await running.stop();
       for (const client of clients) await client.end().catch(() => undefined);
-      await own.end().catch(() => undefined);
       await manager.streams.delete(stream);
       await connection.close();
       await scratch.drop();
