@@ -1,3 +1,4 @@
+import { sleep } from '../lifecycle/abort.ts';
 import type { Session } from '../postgres/session.ts';
 
 /** First key of the two-part advisory locks; spells "post". The second part is 0 for the leader, else an epoch. */
@@ -55,30 +56,48 @@ export async function joinEpoch(session: Session, epoch: number): Promise<void> 
   });
 }
 
-/** Ends the sessions of every other epoch. Returns how many there were. */
+/**
+ * Ends the sessions of every other epoch, and whoever else holds the leader's lock: a leader may hang before its
+ * sessions are marked. Does nothing once another epoch rules. Returns how many there were.
+ */
 export async function terminatePredecessors(session: Session, epoch: number): Promise<number> {
   const [row] = await session.query({
     text: `select count(pg_terminate_backend(pid)) from (
              select distinct pid from pg_locks
               where locktype = 'advisory' and objsubid = 2 and classid = $1::oid
                 and database = (select oid from pg_database where datname = current_database())
-                and objid not in (${LEADER}::oid, $2::oid) and granted and pid <> pg_backend_pid()) former`,
-    values: [LOCK_NAMESPACE, lockKey(epoch)],
+                and objid <> $2::oid and granted and pid <> pg_backend_pid()
+                and exists (select from postcommit.lease where epoch = $3)) former`,
+    values: [LOCK_NAMESPACE, lockKey(epoch), epoch],
   });
   return Number(row?.[0] ?? 0);
 }
 
-/** After a takeover by time: the hung leader's session is ending and still holds the lock. */
+const LEADER_LOCK_PATIENCE_MS = 5_000;
+const LEADER_LOCK_ASK_EVERY_MS = 50;
+
+/**
+ * After a takeover by time: the hung leader's session is ending and still holds the lock. It is asked for rather than
+ * waited for, since the lease is renewed over the same session meanwhile.
+ */
 export async function holdLeaderLock(session: Session): Promise<void> {
-  await session.query({ text: "set lock_timeout = '5s'" });
+  const deadlineMs = performance.now() + LEADER_LOCK_PATIENCE_MS;
+  while (!(await takeLeaderLock(session))) {
+    if (performance.now() > deadlineMs) throw new Error('the session of the former leader does not end');
+    await sleep(LEADER_LOCK_ASK_EVERY_MS);
+  }
+}
+
+async function takeLeaderLock(session: Session): Promise<boolean> {
   const [row] = await session.query({
-    text: `select count(*) from pg_locks where locktype = 'advisory' and granted and objsubid = 2 and classid = $1::oid
-             and objid = ${LEADER}::oid and pid = pg_backend_pid()
-             and database = (select oid from pg_database where datname = current_database())`,
-    values: [LOCK_NAMESPACE],
+    text: `select (case when exists (
+               select from pg_locks where locktype = 'advisory' and granted and objsubid = 2 and classid = $1::oid
+                  and objid = ${LEADER}::oid and pid = pg_backend_pid()
+                  and database = (select oid from pg_database where datname = current_database()))
+             then true else pg_try_advisory_lock($2, ${LEADER}) end)::text`,
+    values: [LOCK_NAMESPACE, LOCK_NAMESPACE],
   });
-  if (row?.[0] === '0')
-    await session.query({ text: 'select pg_advisory_lock($1, $2)', values: [LOCK_NAMESPACE, LEADER] });
+  return row?.[0] === 'true';
 }
 
 /**

@@ -13,7 +13,7 @@ import { type Listener, listen } from '../outbox/listener.ts';
 import { READ_SETTINGS } from '../outbox/read.ts';
 import { repairPositionSequence } from '../outbox/suitability.ts';
 import { openSession, type Session } from '../postgres/session.ts';
-import { keepLease } from './keeper.ts';
+import { keepLease, type Loss } from './keeper.ts';
 import { createLane, type Lane } from './lane.ts';
 import { createLaneMeter } from './lane-meter.ts';
 import { runLoop } from './loop.ts';
@@ -53,64 +53,73 @@ const WORK_SETTINGS = {
  * starts from the batch log.
  */
 export async function lead(context: TermContext): Promise<TermEnd> {
-  const resources: Resources = [];
-  const lost = new AbortController();
+  const term: Term = { context, lost: new AbortController(), resources: [], why: {} };
   try {
-    return await leadWith(context, lost, resources);
+    return await leadWith(term);
+  } catch (error) {
+    // A lost lead cuts its sessions off: what failed of that is not why.
+    if (term.why.loss !== undefined) return { kind: 'deposed', reason: term.why.loss };
+    throw term.why.failure ?? error;
   } finally {
-    lost.abort(OVER);
-    for (const release of resources.reverse()) await release();
+    term.lost.abort(OVER);
+    for (const release of term.resources.reverse()) await release();
   }
 }
 
-type Resources = (() => Promise<void> | void)[];
+interface Term {
+  readonly context: TermContext;
+  /** Aborts when the lead is lost, and at its end. */
+  readonly lost: AbortController;
+  readonly resources: (() => Promise<void> | void)[];
+  /** Why it was lost: another relay or time, or what ended the first session that was lost by itself. */
+  readonly why: { loss?: Loss; failure?: unknown };
+}
 
 /** Why the signal of a lost lead aborts where nothing was lost. */
 const OVER = 'over';
 
-async function leadWith(context: TermContext, lost: AbortController, resources: Resources): Promise<TermEnd> {
+async function leadWith(term: Term): Promise<TermEnd> {
+  const { context, lost } = term;
   const { options, leaseSession, epoch, stopping } = context;
-  const failure: Failure = { error: undefined };
-  watchSession(leaseSession, { lost, failure });
+  watchSession(leaseSession, term);
+  // From the first moment: taking over may last longer than the lease, and would be overtaken again and again.
+  watchLease(term);
   await joinEpoch(leaseSession, epoch);
-  const shared = { context, lost, failure, resources };
-  const work = await openTermSession('postcommit relay', shared);
+  const work = await openTermSession('postcommit relay', term);
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
-  const parts = await buildParts(context, work, resources);
-  const maintenance = await openTermSession('postcommit maintenance', shared);
-  const keeper = keepLease(leaseSession, { epoch, ttlMs: options.leaseTtlMs, signal: lost.signal }).then(
-    (loss) => {
-      lost.abort();
-      return loss;
-    },
-    (error: unknown) => {
-      lost.abort();
-      throw error;
-    },
-  );
-  keeper.catch(() => undefined); // Awaited below, where its failure ends the term.
+  const parts = await buildParts(term, work);
+  const maintenance = await openTermSession('postcommit maintenance', term);
   const chores = runMaintenance({ ...parts, session: maintenance, epoch, options }, lost.signal);
   chores.then(
-    () => lost.abort(),
-    () => lost.abort(),
+    (end) => (end === 'fenced' ? lose(term, { loss: 'another relay took over' }) : undefined),
+    (failure: unknown) => lose(term, { failure }),
   );
   const end = await runLoop(
     { ...parts, wakeUp: context.wakeUp, turn: context.onTurn },
     AbortSignal.any([stopping, lost.signal]),
-  ).catch((error: unknown) => {
-    if (lost.signal.aborted) return 'lost' as const; // Its session was cut off.
-    throw error;
-  });
+  );
   if (end === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
-  if (!lost.signal.aborted) {
-    await settle(parts.lane, context);
-    await parts.pacer.close();
-    await releaseIfLeading(leaseSession, epoch);
-    return { kind: 'stopped' };
-  }
-  if (failure.error !== undefined) throw failure.error;
-  if ((await chores) === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
-  return { kind: 'deposed', reason: (await keeper) ?? 'the database session was lost' };
+  if (lost.signal.aborted) throw new Error('the lead was lost');
+  await settle(parts.lane, context);
+  await parts.pacer.close();
+  await releaseIfLeading(leaseSession, epoch);
+  return { kind: 'stopped' };
+}
+
+function watchLease(term: Term): void {
+  const { leaseSession, epoch, options } = term.context;
+  const { signal } = term.lost;
+  keepLease(leaseSession, { epoch, ttlMs: options.leaseTtlMs, signal }).then(
+    (loss) => (loss === undefined ? undefined : lose(term, { loss })),
+    (failure: unknown) => lose(term, { failure }),
+  );
+}
+
+/** The first reason counts: those behind it only follow from it. */
+function lose({ lost, why }: Term, reason: Term['why']): void {
+  if (lost.signal.aborted) return;
+  Object.assign(why, reason);
+  lost.abort();
 }
 
 /** A successor's first steps, in this order: nothing of an older epoch may write from here on. */
@@ -125,20 +134,8 @@ async function takeOver(work: Session, { leaseSession, epoch, options }: TermCon
   return fenceLog(work, epoch);
 }
 
-interface Failure {
-  /** What ended the first session that was lost by itself. */
-  error: Error | undefined;
-}
-
-interface TermSession {
-  readonly context: TermContext;
-  readonly lost: AbortController;
-  readonly failure: Failure;
-  readonly resources: Resources;
-}
-
 /** A session that ends with the lead: a statement that is still waiting for a lost server must not hold up the next term. */
-async function openTermSession(name: string, term: TermSession): Promise<Session> {
+async function openTermSession(name: string, term: Term): Promise<Session> {
   const { context, lost, resources } = term;
   const session = await openSession({ url: context.options.databaseUrl(), name, settings: WORK_SETTINGS });
   resources.push(() => session.close());
@@ -150,14 +147,11 @@ async function openTermSession(name: string, term: TermSession): Promise<Session
   return session;
 }
 
-function watchSession(session: Session, { lost, failure }: Pick<TermSession, 'lost' | 'failure'>): void {
-  session.onFailure((error) => {
-    if (!lost.signal.aborted) failure.error = error;
-    lost.abort();
-  });
+function watchSession(session: Session, term: Term): void {
+  session.onFailure((failure) => lose(term, { failure }));
 }
 
-async function buildParts(context: TermContext, work: Session, resources: Resources) {
+async function buildParts({ context, resources }: Term, work: Session) {
   const { options, link, epoch, wakeUp } = context;
   const { logger, metrics } = options;
   const recovery = await recoverCapture(work);

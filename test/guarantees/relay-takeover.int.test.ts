@@ -1,4 +1,7 @@
 import { expect, test } from 'vitest';
+import { takeLead } from '../../src/lease/lease.ts';
+import { sleep } from '../../src/lifecycle/abort.ts';
+import { openSession } from '../../src/postgres/session.ts';
 import type { RelayProcess } from '../support/relay-process.ts';
 import { openStage, type Stage } from './stage.ts';
 
@@ -70,3 +73,35 @@ async function untilPublishedBy(stage: Stage, relay: RelayProcess): Promise<numb
     .toBe(true);
   return performance.now() - startedAtMs;
 }
+
+test('a takeover that lasts longer than the lease is not overtaken', async () => {
+  const leaseTtlMs = 1_500;
+  await using stage = await openStage();
+  await stage.write(10);
+  const { rows } = await stage.pool.query('select epoch::int from postcommit.lease');
+  const obstacle = await stage.pool.connect();
+  await obstacle.query('begin');
+  await obstacle.query('lock table postcommit.batches in row exclusive mode');
+  await using leader = await stage.startRelayProcess({ leaseTtlMs });
+  await leader.line('role', ({ role }) => role === 'leader');
+  await using standby = await stage.startRelayProcess({ leaseTtlMs });
+  await standby.line('ready');
+  await sleep(2.5 * leaseTtlMs); // As long as the leader may not read the log.
+  await obstacle.query('rollback');
+  obstacle.release();
+  await stage.untilDrained();
+  expect((await stage.log()).at(-1)?.epoch).toBe(rows[0].epoch + 1);
+  expect(await stage.faults()).toEqual([]);
+});
+
+test('a leader that froze before its sessions were marked does not keep its successor out', async () => {
+  await using stage = await openStage();
+  const frozen = await openSession({ url: stage.databaseUrl, name: 'frozen' });
+  frozen.onFailure(() => undefined);
+  expect(await takeLead(frozen, { member: 'frozen', ttlMs: 500 })).toBe(1);
+  await using _successor = await stage.startRelayProcess();
+  await stage.write(1);
+  await stage.untilDrained();
+  expect(frozen.failed).toBe(true);
+  await frozen.close();
+});
