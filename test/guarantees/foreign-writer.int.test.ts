@@ -4,7 +4,7 @@ import type { EmbeddedNats } from '../../src/embedded/index.ts';
 import { encodeHeaders } from '../../src/jetstream/index.ts';
 import { createOrdinarySender } from '../../src/jetstream/wire.ts';
 import { startNats } from '../support/services.ts';
-import { placesOf, readOutbox, readStream } from '../support/stream-history.ts';
+import { readOutbox, readStream } from '../support/stream-history.ts';
 import { openStage, type Stage } from './stage.ts';
 
 let nats: EmbeddedNats;
@@ -117,12 +117,11 @@ async function foreignIn(stage: Stage): Promise<number> {
   return (await readStream(stage.jsm, stage.stream)).filter(({ source }) => source === '').length;
 }
 
-/** How many events are not where they were planned first. */
+/** How often an event was given another place than it had; twice for one that lost that place too. */
 async function movedIn(stage: Stage): Promise<number> {
-  const log = await stage.log();
-  const last = placesOf(log);
-  const first = placesOf(log.filter(({ kind }) => kind === 'new'));
-  return [...first].filter(([position, sequence]) => last.get(position) !== sequence).length;
+  return (await stage.log())
+    .filter(({ kind }) => kind !== 'new')
+    .reduce((sum, { positions }) => sum + positions.length, 0);
 }
 
 async function sourceOf(stage: Stage): Promise<string> {

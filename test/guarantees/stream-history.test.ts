@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest';
+import { faultsOf, type LogRow, type OutboxRow, type StreamMessage } from '../support/stream-history.ts';
+
+// The other tests here believe this comparison: it has to see every kind of fault.
+
+const row = (position: number): OutboxRow => ({
+  position,
+  eventId: `id-${position}`,
+  subject: 'a',
+  payload: `payload ${position}`,
+});
+const message = (sequence: number, position: number, fields: Partial<StreamMessage> = {}): StreamMessage => ({
+  ...row(position),
+  sequence,
+  source: 'test',
+  ...fields,
+});
+const planned = (
+  batch: number,
+  first: number,
+  positions: number[],
+  fields: Partial<LogRow> = {},
+): LogRow => ({
+  batch,
+  epoch: 1,
+  kind: 'new',
+  firstSequence: first,
+  lastSequence: first + positions.length - 1,
+  settledTo: null,
+  positions,
+  ...fields,
+});
+const OUTBOX = [row(1), row(2), row(3)];
+const LOG = [planned(1, 1, [1, 2]), planned(2, 3, [3])];
+const STORED = [message(1, 1), message(2, 2), message(3, 3)];
+
+test('a faithful history has no fault, with or without a foreign message', () => {
+  expect(faultsOf({ outbox: OUTBOX, log: LOG, messages: STORED })).toEqual([]);
+  const log = [...LOG, planned(3, 4, [3], { kind: 'again' })];
+  const messages = [message(1, 1), message(2, 2), message(3, 0, { source: '' }), message(4, 3)];
+  expect(faultsOf({ outbox: OUTBOX, log, messages })).toEqual([]);
+});
+
+test.each<{ fault: string; messages?: StreamMessage[]; log?: LogRow[] }>([
+  { fault: 'lost: 3', messages: STORED.slice(0, 2) },
+  { fault: 'twice: 3 at 3 and 4', messages: [...STORED, message(4, 3)] },
+  { fault: 'phantom: 9 at 4', messages: [...STORED, message(4, 9)] },
+  { fault: 'changed: 3 at 3', messages: [...STORED.slice(0, 2), message(3, 3, { payload: 'other' })] },
+  { fault: 'misplaced: 2 at 3, planned for 2', messages: [message(1, 1), message(2, 3), message(3, 2)] },
+  { fault: 'batch 3 follows batch 1', log: [planned(1, 1, [1, 2]), planned(3, 3, [3])] },
+  {
+    fault: 'batch 2 is of epoch 1 after epoch 2',
+    log: [planned(1, 1, [1, 2], { epoch: 2 }), planned(2, 3, [3])],
+  },
+  { fault: 'batch 2 begins inside an older plan', log: [planned(1, 1, [1, 2]), planned(2, 2, [3])] },
+  { fault: 'batch 2 has 1 events', log: [planned(1, 1, [1, 2]), planned(2, 3, [3], { lastSequence: 4 })] },
+  { fault: 'position 3 is planned twice as new', log: [...LOG, planned(3, 4, [3])] },
+])('it sees "$fault"', ({ fault, messages = STORED, log = LOG }) => {
+  expect(faultsOf({ outbox: OUTBOX, log, messages })).toContain(fault);
+});
