@@ -31,6 +31,8 @@ export function registerDemo(program: Command, context: CliContext): void {
 }
 
 const EXAMPLES = `
+With NATS_URL, the settings for logging in there (NATS_CREDS, NATS_CA, …) are those of postcommit relay.
+
 Examples:
   postcommit demo
   postcommit demo --seed 7 --seconds 30

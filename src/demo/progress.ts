@@ -27,6 +27,7 @@ export function watchProgress(sources: ProgressSources, onSnapshot: (snapshot: S
   const backlogHistory: number[] = [];
   let stored: { readonly atMs: number; readonly count: number }[] = [];
   let sampling = false;
+  let stopped = false;
 
   async function sample(): Promise<Snapshot> {
     const { diary, observer, relays, kills } = sources;
@@ -62,10 +63,15 @@ export function watchProgress(sources: ProgressSources, onSnapshot: (snapshot: S
     if (sampling) return;
     sampling = true;
     void sample()
-      .then(onSnapshot)
+      .then((snapshot) => stopped || onSnapshot(snapshot))
       .finally(() => {
         sampling = false;
       });
   }, SAMPLE_MS);
-  return { stop: () => clearInterval(timer) };
+  return {
+    stop() {
+      stopped = true;
+      clearInterval(timer);
+    },
+  };
 }

@@ -18,8 +18,6 @@ export interface Screen {
 }
 
 const PLAIN_EVERY_MS = 1_000;
-const HIDE_CURSOR = '\u001b[?25l';
-const SHOW_CURSOR = '\u001b[?25h';
 const ERASE_BELOW = '\u001b[J';
 const ERASE_LINE = '\u001b[K';
 
@@ -48,11 +46,11 @@ function createTtyScreen(output: Terminal): Screen {
     const columns = (output.columns ?? 80) - 1;
     const lines = block.slice(0, Math.max(1, (output.rows ?? 24) - 1)).map((line) => cutTo(line, columns));
     const text = lines.map((line) => `${line}${ERASE_LINE}\n`).join('');
-    output.write(`${HIDE_CURSOR}${home()}${text}${ERASE_BELOW}`);
+    output.write(`${home()}${text}${ERASE_BELOW}`);
     drawn = lines;
   };
   const clear = () => {
-    output.write(`${home()}${ERASE_BELOW}${SHOW_CURSOR}`);
+    output.write(`${home()}${ERASE_BELOW}`);
     drawn = [];
   };
   return {

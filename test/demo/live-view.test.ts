@@ -76,7 +76,7 @@ test('a terminal is redrawn in place, and no line is wider than it', () => {
   expect(written[0]).toContain('012345678\u001b[K\nsecond\u001b[K\n');
   expect(written[1]).toContain('\u001b[2A\ragain\u001b[K\n\u001b[J');
   screen.clear();
-  expect(written[2]).toBe('\u001b[1A\r\u001b[J\u001b[?25h');
+  expect(written[2]).toBe('\u001b[1A\r\u001b[J');
 });
 
 test('a note stays above the block, which is drawn again below it', () => {
@@ -84,7 +84,7 @@ test('a note stays above the block, which is drawn again below it', () => {
   const screen = createScreen(output);
   screen.show(['block'], 'plain');
   screen.note('note');
-  expect(written.slice(1).join('')).toBe('\u001b[1A\r\u001b[Jnote\n\u001b[?25lblock\u001b[K\n\u001b[J');
+  expect(written.slice(1).join('')).toBe('\u001b[1A\r\u001b[Jnote\nblock\u001b[K\n\u001b[J');
 });
 
 test('what is no terminal gets a plain line once a second, without control characters', () => {
