@@ -39,7 +39,8 @@ test.for([undefined, ...distributions])(
     await query(server.url, 'revoke select on sequence postcommit.segment from relay');
     await expect(outbox.startRelay({ databaseUrl: () => as('relay', outbox.url) })).rejects.toMatchObject({
       code: 'database-unsuitable',
-      hint: expect.stringContaining('GRANT SELECT, UPDATE ON SEQUENCE postcommit.segment'),
+      message: expect.stringContaining('postcommit.segment'),
+      hint: expect.stringContaining('GRANT SELECT'),
     });
     await query(server.url, 'grant select on sequence postcommit.segment to relay');
     const running = await outbox.startRelay({
