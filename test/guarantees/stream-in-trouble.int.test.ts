@@ -14,7 +14,7 @@ test.each<{ limit: string; full: Partial<StreamConfig>; raised: Partial<StreamCo
   await using writers = stage.startWriters({ count: 2 });
   await stage.write(1_500);
   expect(await relay.until('paused')).toMatch(/maximum (messages|bytes) exceeded/);
-  const filled = await stage.lastSequence();
+  const filled = await untilFull(stage);
   expect(filled).toBeGreaterThan(100);
   await watch(relay);
   expect(await stage.lastSequence()).toBe(filled);
@@ -83,6 +83,21 @@ test('a stream that stops covering the subjects pauses the relay until it does a
   await stage.untilDrained();
   expect(await stage.faults()).toEqual([]);
 });
+
+/** An event is a little smaller when it is sent again, without its message id: one more may fit then. */
+async function untilFull(stage: Stage): Promise<number> {
+  let [before, last] = [-1, await stage.lastSequence()];
+  await expect
+    .poll(
+      async () => {
+        [before, last] = [last, await stage.lastSequence()];
+        return last === before;
+      },
+      { timeout: 10_000, interval: 1_000 },
+    )
+    .toBe(true);
+  return last;
+}
 
 /** For a while a paused relay stays the leader, says so at most about once a second, and never claims to go on. */
 async function watch({ relay, lines }: RunningRelay): Promise<void> {

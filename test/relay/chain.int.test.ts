@@ -7,16 +7,19 @@ import { openScratchStream, type ScratchStream, storedEvent } from '../jetstream
 
 function chainOf({ link, name }: ScratchStream) {
   const meter = createLaneMeter({ stream: name, metrics: createMetrics(), logger: silentLogger() });
-  const halted = Promise.withResolvers<void>();
+  let halt = () => {};
+  const halted = new Promise<void>((resolve) => {
+    halt = resolve;
+  });
   const chain = createChain({
     link,
     stream: name,
     source: 'test',
     meter,
-    wake: () => halted.resolve(),
+    wake: () => halt(),
     onSettled: () => undefined,
   });
-  return { chain, halted: halted.promise };
+  return { chain, halted };
 }
 
 test('L4: from the first bad answer on nothing is sent, though it makes room', async () => {
