@@ -7,6 +7,7 @@ import { jetstream } from '@nats-io/jetstream';
 import { headers as createHeaders } from '@nats-io/nats-core';
 import { connect } from '@nats-io/transport-node';
 import { connectBroker, createPublisher, encodeHeaders } from '../src/jetstream/index.ts';
+import { createDeferred } from '../src/lifecycle/deferred.ts';
 import { silentLogger } from '../src/telemetry/logger.ts';
 
 const [variant, natsUrl = '', stream = '', countText = '0', sizeText = '256'] = process.argv.slice(2);
@@ -32,7 +33,7 @@ async function stock(): Promise<void> {
 
 async function bare(): Promise<void> {
   await using link = await connectBroker({ servers: [natsUrl] }, { logger: silentLogger() });
-  const done = Promise.withResolvers<void>();
+  const done = createDeferred<void>();
   let sent = 0;
   let stored = 0;
   const publisher = createPublisher({
@@ -43,7 +44,9 @@ async function bare(): Promise<void> {
       stored++;
       if (stored === count) done.resolve();
     },
-    onFailure: (_token, outcome) => done.reject(new Error(JSON.stringify(outcome))),
+    onFailure(_token, outcome) {
+      throw new Error(`a publish failed: ${JSON.stringify(outcome)}`);
+    },
     onRoom: pump,
   });
   function pump(): void {

@@ -1,3 +1,4 @@
+export { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 export { consume } from './consume.ts';
 export type { ConsumerDatabase, DrizzleDatabase, PgClient, PgPool, TransactionOf } from './database.ts';
 export type { DeliverPolicy } from './durable.ts';

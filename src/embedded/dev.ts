@@ -21,16 +21,16 @@ export async function startDevServices(
     startNats({ dataDir: below('nats') }),
   );
   logger.info(
-    { event: 'postgres_started', url: postgres.url, version: postgres.version },
+    { event: 'postgres-started', url: postgres.url, version: postgres.version },
     'PostgreSQL is up',
   );
-  logger.info({ event: 'nats_started', url: nats.url, version: nats.version }, 'NATS with JetStream is up');
+  logger.info({ event: 'nats-started', url: nats.url, version: nats.version }, 'NATS with JetStream is up');
   return {
     postgres,
     nats,
     async stop() {
       await Promise.all([postgres[Symbol.asyncDispose](), nats[Symbol.asyncDispose]()]);
-      logger.info({ event: 'services_stopped' }, 'PostgreSQL and NATS are stopped');
+      logger.info({ event: 'services-stopped' }, 'PostgreSQL and NATS are stopped');
     },
   };
 }

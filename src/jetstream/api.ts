@@ -5,7 +5,7 @@ import type { BrokerLink } from './connection.ts';
 /** What the JetStream API answered. `unavailable` says in words for a person why there was no answer. */
 export type ApiAnswer =
   | { readonly kind: 'answer'; readonly body: unknown; readonly bytes: number }
-  | { readonly kind: 'error'; readonly errCode: number; readonly reason: string }
+  | { readonly kind: 'error'; readonly errCode: number; readonly code: number; readonly reason: string }
   | { readonly kind: 'unavailable'; readonly reason: string };
 
 export interface ApiRequestOptions {
@@ -57,6 +57,7 @@ function readAnswer(data: Uint8Array): ApiAnswer {
   return {
     kind: 'error',
     errCode,
+    code: error.code ?? 0,
     reason: `${error.description ?? 'no description'} (${error.code}/${errCode})`,
   };
 }

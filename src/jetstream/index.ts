@@ -13,6 +13,7 @@ export type { NatsSettings, NatsSettingsSource, TlsSettings } from './settings.t
 export {
   createStream,
   lookUpStream,
+  type StreamCreation,
   type StreamDefinition,
   type StreamLookup,
   type StreamState,

@@ -33,6 +33,9 @@ export type StreamLookup =
   | { readonly kind: 'missing' }
   | { readonly kind: 'unavailable'; readonly reason: string };
 
+/** `refused`: the server will never create it like this, a person has to change something. */
+export type StreamCreation = StreamLookup | { readonly kind: 'refused'; readonly reason: string };
+
 export interface StreamDefinition {
   readonly name: string;
   readonly subjects: readonly string[];
@@ -94,13 +97,18 @@ export async function lookUpStream(link: BrokerLink, name: string): Promise<Stre
  * Creates the stream, or finds the one that is there, whatever its configuration: safe when several relays start
  * at once. Check the result with `unfitness()`.
  */
-export async function createStream(link: BrokerLink, definition: StreamDefinition): Promise<StreamLookup> {
+export async function createStream(link: BrokerLink, definition: StreamDefinition): Promise<StreamCreation> {
   const { name } = definition;
   const answer = await requestApi(link, `STREAM.CREATE.${name}`, { body: rawConfig(definition) });
   if (answer.kind !== 'error') return readLookup(answer, name);
   const present = await lookUpStream(link, name);
   if (present.kind !== 'missing') return present;
-  return { kind: 'unavailable', reason: `the stream '${name}' cannot be created: ${answer.reason}` };
+  // 4xx is about this request, for instance another stream that takes these subjects already; 5xx about the server.
+  const kind = answer.code >= 400 && answer.code < 500 ? 'refused' : 'unavailable';
+  return {
+    kind,
+    reason: `the stream '${name}' for ${list(definition.subjects)} cannot be created: ${answer.reason}`,
+  };
 }
 
 function rawConfig(definition: StreamDefinition): object {

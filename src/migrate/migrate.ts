@@ -159,7 +159,7 @@ function warningsOf(maxPayload: number | undefined): string[] {
 
 function report({ pending, maxPayload }: Plan, warnings: readonly string[], logger: Logger): void {
   for (const { name } of pending)
-    logger.info({ event: 'migration_applied', migration: name }, `applied ${name}`);
-  if (maxPayload !== null) logger.info({ event: 'max_payload_changed', ...maxPayload }, 'size limit changed');
-  for (const warning of warnings) logger.warn({ event: 'migration_warning' }, warning);
+    logger.info({ event: 'migration-applied', migration: name }, `applied ${name}`);
+  if (maxPayload !== null) logger.info({ event: 'max-payload-changed', ...maxPayload }, 'size limit changed');
+  for (const warning of warnings) logger.warn({ event: 'migration-warning' }, warning);
 }

@@ -33,8 +33,6 @@ export interface CaptureState {
   /** Lowest position that may still turn up. */
   readonly openFrom: number;
   readonly gapsOpen: number;
-  /** Last position drawn, as of the last look. */
-  readonly lastPosition: number;
   /** The leaf that inserts go to, as of the last look. */
   readonly segment: number;
   /** Leaves being read. */
@@ -73,7 +71,6 @@ export function createCapture(session: Session, start: CaptureStart): Capture {
   const gaps = createGaps(start.gaps);
   const segments = createLiveSegments();
   let cursor = start.cursor;
-  let lastPosition = start.cursor;
   let currentSegment = 0;
   let cutBefore = false;
   let listedAtMs = Number.NEGATIVE_INFINITY;
@@ -92,7 +89,6 @@ export function createCapture(session: Session, start: CaptureStart): Capture {
       gaps.looked(look, lookedUpTo(look, result), old);
       gaps.add(complementOf(rangesOf(fresh), cursor + 1, readTo));
       cursor = readTo;
-      lastPosition = Math.max(result.lastPosition, lastPosition);
       currentSegment = result.segment;
       segments.current(result.segment);
       cutBefore = result.cut; // Not `look.cutOff`: lowest gaps that bring nothing would hold up everything else.
@@ -119,7 +115,6 @@ export function createCapture(session: Session, start: CaptureStart): Capture {
         cursor,
         openFrom: gaps.lowest ?? cursor + 1,
         gapsOpen: gaps.count,
-        lastPosition,
         segment: currentSegment,
         liveSegments: segments.live,
       };
@@ -181,9 +176,4 @@ function lookedUpTo(look: GapLook, result: ReadResult): number {
   if (result.cut) limits.push(result.events.at(-1)?.position ?? 0);
   if (look.cutOff) limits.push(look.ranges.at(-1) ?? 0);
   return Math.min(...limits);
-}
-
-/** How many positions a capture has drawn behind it but not read: for the pending gauge. */
-export function unreadPositions({ lastPosition, cursor }: CaptureState): number {
-  return Math.max(0, lastPosition - cursor);
 }

@@ -131,14 +131,25 @@ export async function readPositions(session: Session, positions: readonly number
   return rows.map(toEvent);
 }
 
-/** When the oldest visible event beyond the cursor was inserted, in milliseconds of the Unix epoch. */
-export async function oldestUnread(session: Session, cursor: number): Promise<number | undefined> {
+export interface Backlog {
+  /** Positions drawn beyond the cursor. */
+  readonly positions: number;
+  /** When the oldest visible event among them was inserted, in milliseconds of the Unix epoch. */
+  readonly oldestMs: number | undefined;
+}
+
+/** What lies beyond the cursor now. */
+export async function readBacklog(session: Session, cursor: number): Promise<Backlog> {
   const [row] = await session.query({
-    name: 'postcommit_oldest_unread',
-    text: `select date_part('epoch', created_at) * 1000 from postcommit.outbox where position > $1 order by position limit 1`,
+    name: 'postcommit_backlog',
+    text: `with last as materialized (select coalesce(pg_sequence_last_value('postcommit.outbox_position_seq'), 0) as position)
+           select greatest(last.position - $1::int8, 0),
+                  case when last.position > $1::int8 then (select date_part('epoch', created_at) * 1000 from postcommit.outbox
+                                                      where position > $1::int8 order by position limit 1) end
+             from last`,
     values: [cursor],
   });
-  return row?.[0] == null ? undefined : Number(row[0]);
+  return { positions: Number(row?.[0] ?? 0), oldestMs: row?.[1] == null ? undefined : Number(row[1]) };
 }
 
 /** The highest visible position of a leaf, 0 if it is empty. */

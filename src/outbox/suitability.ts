@@ -1,5 +1,6 @@
 import { PostcommitError } from '../errors.ts';
 import { describeUrl, type Session } from '../postgres/session.ts';
+import { SEGMENTS } from './live-segments.ts';
 
 /** @throws PostcommitError `database-unsuitable` where a relay would do harm or could do nothing. */
 export async function assertPrimary(session: Session, url: string): Promise<void> {
@@ -31,27 +32,42 @@ export async function assertPrimary(session: Session, url: string): Promise<void
   }
 }
 
-const SEQUENCES = ['outbox_position_seq', 'segment', 'parked_until'] as const;
+/** What the relay does with each object; section 2 of the design, `docs/roles-and-privileges.md`. */
+const NEEDED = [
+  ['sequence', 'outbox_position_seq', 'SELECT,UPDATE'],
+  ['sequence', 'segment', 'SELECT,UPDATE'],
+  ['sequence', 'parked_until', 'SELECT,UPDATE'],
+  ['table', 'outbox', 'SELECT'],
+  ...SEGMENTS.map((segment) => ['table', `outbox_${segment}`, 'SELECT,TRUNCATE'] as const),
+  ['table', 'batches', 'SELECT,INSERT,DELETE'],
+  ['table', 'lease', 'SELECT,UPDATE'],
+  ['table', 'dead_letters', 'SELECT'],
+] as const;
 
 /**
- * The relay reads its sequences as well as it sets them. PostgreSQL 17 and newer answer null where SELECT is missing,
- * and nothing would fail but events in other leaves than the first.
+ * A missing grant would show late, or not at all: PostgreSQL 17 and newer answer null where a sequence may not be
+ * read, and nothing would fail but events in other leaves than the first.
  *
- * @throws PostcommitError `database-unsuitable` with the GRANT that is missing.
+ * @throws PostcommitError `database-unsuitable` with the GRANTs that are missing.
  */
-export async function assertSequencePrivileges(session: Session): Promise<void> {
+export async function assertPrivileges(session: Session): Promise<void> {
   const rows = await session.query({
-    text: `select name from unnest($1::text[]) name
-            where not (has_sequence_privilege('postcommit.' || name, 'SELECT')
-                       and has_sequence_privilege('postcommit.' || name, 'UPDATE'))`,
-    values: [SEQUENCES],
+    text: `select kind, name, string_agg(privilege, ', ') from jsonb_to_recordset($1::jsonb) as n(kind text, name text, needed text),
+             unnest(string_to_array(needed, ',')) privilege
+            where not case kind when 'sequence' then has_sequence_privilege('postcommit.' || name, privilege)
+                                else has_table_privilege('postcommit.' || name, privilege) end
+            group by kind, name order by kind, name`,
+    values: [JSON.stringify(NEEDED.map(([kind, name, needed]) => ({ kind, name, needed })))],
   });
   if (rows.length === 0) return;
-  const names = rows.map(([name]) => `postcommit.${name}`).join(', ');
+  const missing = rows.map(([, name, privilege]) => `${privilege} on postcommit.${name}`);
+  const grants = rows.map(
+    ([kind, name, privilege]) => `GRANT ${privilege} ON ${kind?.toUpperCase()} postcommit.${name} TO <role>;`,
+  );
   throw new PostcommitError(
     'database-unsuitable',
-    `the relay's role may not read and set the sequences ${names}`,
-    `Run as the owner: GRANT SELECT, UPDATE ON SEQUENCE ${names} TO the role of DATABASE_URL.`,
+    `the relay's role lacks ${missing.join(', ')}`,
+    `Run as the owner of the schema: ${grants.join(' ')} (docs/roles-and-privileges.md has them all)`,
   );
 }
 

@@ -1,3 +1,4 @@
+export { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 export type { LaneOptions, RelayOptions } from './options.ts';
 export {
   createRelay,

@@ -1,7 +1,7 @@
 import { countDeadLetters } from '../dead-letters/count.ts';
 import { sleep } from '../lifecycle/abort.ts';
-import { type Capture, unreadPositions } from '../outbox/capture.ts';
-import { oldestUnread } from '../outbox/read.ts';
+import type { Capture } from '../outbox/capture.ts';
+import { readBacklog } from '../outbox/read.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Lane } from './lane.ts';
 import type { LaneMeter } from './lane-meter.ts';
@@ -59,11 +59,11 @@ async function updateGauges({
   options: { metrics },
 }: MaintenanceContext): Promise<void> {
   meter.flush();
-  const { state } = capture;
-  const unread = unreadPositions(state);
-  metrics.pendingEvents.set(lane.pending + unread);
-  metrics.gapsOpen.set(state.gapsOpen);
-  const oldestMs =
-    lane.oldest?.createdAtMs ?? (unread > 0 ? await oldestUnread(session, state.cursor) : undefined);
+  const { cursor, gapsOpen } = capture.state;
+  // Asked here, not remembered by the loop: while a lane is paused nobody reads, and the backlog grows all the same.
+  const backlog = await readBacklog(session, cursor);
+  metrics.pendingEvents.set(lane.pending + backlog.positions);
+  metrics.gapsOpen.set(gapsOpen);
+  const oldestMs = lane.oldest?.createdAtMs ?? backlog.oldestMs;
   metrics.oldestPendingAge.set(oldestMs === undefined ? 0 : Math.max(0, Date.now() - oldestMs) / 1_000);
 }

@@ -29,6 +29,12 @@ export async function prepareStream(
   const found = await lookUpStream(link, stream);
   const create = found.kind === 'missing' && provision && !planned;
   const lookup = create ? await createStream(link, { name: stream, subjects }) : found;
+  if (lookup.kind === 'refused') {
+    return unfit(
+      'unavailable',
+      `${lookup.reason}. Choose other subjects (POSTCOMMIT_SUBJECTS), or name the stream that takes these (POSTCOMMIT_STREAM)`,
+    );
+  }
   if (lookup.kind === 'unavailable') return unfit('unavailable', lookup.reason, true);
   if (lookup.kind === 'missing') {
     return planned

@@ -3,10 +3,11 @@ import { messageOf, PostcommitError } from '../errors.ts';
 import { type BrokerLink, connectBroker } from '../jetstream/index.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import { createBackoff } from '../lifecycle/backoff.ts';
+import { createDeferred } from '../lifecycle/deferred.ts';
 import { createWakeUp } from '../lifecycle/wake-up.ts';
 import { missingMigrations } from '../migrate/index.ts';
-import { assertPrimary, assertSequencePrivileges } from '../outbox/suitability.ts';
-import { openSession, type Session } from '../postgres/session.ts';
+import { assertPrimary, assertPrivileges } from '../outbox/suitability.ts';
+import { openSession, type Session, sqlState } from '../postgres/session.ts';
 import { campaign } from './campaign.ts';
 import type { Lane } from './lane.ts';
 import { type RelayOptions, type ResolvedOptions, resolveOptions } from './options.ts';
@@ -74,8 +75,8 @@ export function createRelay(userOptions: RelayOptions): Relay {
   const wakeUp = createWakeUp();
   const stopping = new AbortController();
   const aborting = new AbortController();
-  const ready = Promise.withResolvers<'leader' | 'standby'>();
-  const closed = Promise.withResolvers<void>();
+  const ready = createDeferred<'leader' | 'standby'>();
+  const closed = createDeferred<void>();
   let role: RelayRole = 'starting';
   let epoch: number | null = null;
   let lane: Lane | undefined;
@@ -243,11 +244,22 @@ async function checkDatabase(options: ResolvedOptions): Promise<readonly string[
         'Run `postcommit migrate` (as the role that owns the schema), or start the relay with --migrate.',
       );
     }
-    await assertSequencePrivileges(session);
+    await assertPrivileges(session);
     return await plannedStreams(session);
+  } catch (error) {
+    throw sqlState(error) === '42501' ? mayNotLook(error) : error;
   } finally {
     await session.close();
   }
+}
+
+function mayNotLook(error: unknown): PostcommitError {
+  return new PostcommitError(
+    'database-unsuitable',
+    `the relay's role may not look into the schema "postcommit": ${messageOf(error)}`,
+    'Grant what docs/roles-and-privileges.md lists: USAGE on the schema, SELECT on its tables, and what the relay writes.',
+    { cause: error },
+  );
 }
 
 async function checkStreams(

@@ -70,7 +70,7 @@ test('a stream that cannot be created says why', async () => {
   await using stream = await openScratchStream();
   const other = scratchName('overlap');
   expect(await createStream(stream.link, { name: other, subjects: [stream.subject] })).toMatchObject({
-    kind: 'unavailable',
+    kind: 'refused',
     reason: expect.stringContaining('overlap'),
   });
 });
