@@ -63,10 +63,7 @@ export function createGaps(initial: PositionRanges = []): Gaps {
       if (ranges.length === 0) return;
       const fresh = cohorts.find((cohort) => cohort.holders === null);
       if (fresh === undefined) cohorts.push({ ranges: [...ranges], holders: null, looked: false });
-      else {
-        append(fresh.ranges, ranges);
-        fresh.looked = false;
-      }
+      else append(fresh.ranges, ranges);
     },
     get unlisted() {
       return cohorts.some((cohort) => cohort.holders === null);
