@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import { type ClinicTools, runClinic, sleepUntil } from './clinic.ts';
@@ -93,6 +94,7 @@ function showProgress(play: Play) {
 async function work(play: Play): Promise<void> {
   const { stage, workload, diary, signal } = play;
   const registry = createRegistry(stage.servers.subjectPrefix);
+  setMaxListeners(0, signal); // Every clinic waits for its next visit on it.
   const tools: ClinicTools = { pool: stage.clinicPool, registry, diary, signal };
   await Promise.all([
     ...workload.clinics.map((clinic) => runClinic(clinic, tools)),
