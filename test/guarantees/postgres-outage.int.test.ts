@@ -18,8 +18,9 @@ test('PostgreSQL restarting and crashing under load costs nothing', async () => 
   await relay.until('publishing');
   for (const mode of ['fast', 'immediate', 'immediate'] as const) {
     await stage.untilPublishing({ events: 2_000, share: 0.2 });
+    const { epoch } = relay.relay.status();
     await postgres.restart(mode);
-    await untilNextTerm(relay);
+    await untilNextTerm(relay, epoch);
   }
   await writers.stop();
   await stage.untilDrained();
@@ -51,9 +52,10 @@ test.each(['postcommit lease', 'postcommit relay', 'postcommit maintenance', 'po
     await using writers = stage.startWriters();
     await relay.until('publishing');
     await stage.untilPublishing({ events: 1_000, share: 0.2 });
+    const { epoch } = relay.relay.status();
     expect(await terminate(stage, name)).toBe(1);
     if (name === 'postcommit listen') await untilListeningAgain(stage, relay);
-    else await untilNextTerm(relay);
+    else await untilNextTerm(relay, epoch);
     await writers.stop();
     await stage.untilDrained();
     expect(await stage.faults()).toEqual([]);
@@ -63,11 +65,13 @@ test.each(['postcommit lease', 'postcommit relay', 'postcommit maintenance', 'po
   },
 );
 
-/** Resolves when the relay leads again, under another epoch. */
-async function untilNextTerm({ relay, until }: RunningRelay): Promise<void> {
-  const { epoch } = relay.status();
-  if (epoch !== null)
-    await expect.poll(() => relay.status().epoch, { timeout: 15_000, interval: 5 }).not.toBe(epoch);
+/** Resolves when the relay leads again, under another epoch than this. */
+async function untilNextTerm({ relay, until }: RunningRelay, epoch: number | null): Promise<void> {
+  const leadsAgain = () => {
+    const { epoch: now } = relay.status();
+    return now !== null && now !== epoch;
+  };
+  await expect.poll(leadsAgain, { timeout: 15_000, interval: 5 }).toBe(true);
   await until('publishing', 15_000);
 }
 
