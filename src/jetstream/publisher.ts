@@ -25,7 +25,7 @@ export interface PublisherOptions {
   readonly ackTimeoutMs?: number;
   onStored(token: number, sequence: number): void;
   onFailure(token: number, outcome: Failure): void;
-  /** The window was full and has room again. */
+  /** The window was full and a quarter of it is free again. */
   onRoom?(): void;
 }
 
@@ -49,6 +49,12 @@ export interface Publisher {
 /** Callers that overshoot a full window by a few messages do no harm; a runaway is a bug. */
 const RING_PER_WINDOW = 4;
 
+/**
+ * A full window is refilled in bulk. Acknowledgements trickle in, and a socket write for each few messages costs more
+ * than the messages do.
+ */
+const REFILL_BELOW = 0.75;
+
 /** Timeouts are counted in ticks of one timer: a stalled event loop does not time out what it has not read yet. */
 const TICKS_PER_TIMEOUT = 8;
 
@@ -57,7 +63,9 @@ export function createPublisher(options: PublisherOptions): Publisher {
   const { maxInFlight = 1_024, maxInFlightBytes = 8 * 1024 * 1024 } = options;
   const inFlight = createInFlight(maxInFlight * RING_PER_WINDOW);
   const hasRoom = () => inFlight.count < maxInFlight && inFlight.bytes < maxInFlightBytes;
-  const room = createRoom(hasRoom, onRoom && (() => onRoom()));
+  const isAmple = () =>
+    inFlight.count <= maxInFlight * REFILL_BELOW && inFlight.bytes <= maxInFlightBytes * REFILL_BELOW;
+  const room = createRoom({ hasRoom, isAmple }, onRoom && (() => onRoom()));
   const send = createSender(link.connection);
   const inbox = `${createInbox()}.`;
   let closed = false;

@@ -7,7 +7,14 @@ export interface Room {
   close(): void;
 }
 
-export function createRoom(hasRoom: () => boolean, onRoom: (() => void) | undefined): Room {
+export interface Window {
+  /** One more message fits. */
+  hasRoom(): boolean;
+  /** So much is free that filling it is worth a write of its own: a full window says so only then. */
+  isAmple(): boolean;
+}
+
+export function createRoom({ hasRoom, isAmple }: Window, onRoom: (() => void) | undefined): Room {
   const waiting = new Set<() => void>();
   let full = false;
   let closed = false;
@@ -16,9 +23,12 @@ export function createRoom(hasRoom: () => boolean, onRoom: (() => void) | undefi
   };
   return {
     update() {
-      if (full !== hasRoom()) return;
-      full = !full;
-      if (full) return;
+      if (!full) {
+        full = !hasRoom();
+        return;
+      }
+      if (!isAmple()) return;
+      full = false;
       onRoom?.();
       release();
     },

@@ -12,11 +12,12 @@ import { highestPosition, type ReadResult, readEvents } from './read.ts';
  *   R2  The cursor passes invisible rows only up to the sequence's last value that the same statement brought back,
  *       and only if the limit cut nothing off. What it passes is a gap.
  *   R3  Nothing here outlives its database session: a new one starts from the batch log.
+ *   R4  No listing between a look's begin and its acceptance: the look would close gaps that it began too early for (C1).
  */
 export interface Capture {
   /** Looks for events; changes nothing until the look is accepted. */
   look(): Promise<Look>;
-  /** The look's events are planned (or it has none): the next look goes on behind it. */
+  /** The look's events are being planned (or it has none): the next look goes on behind it. */
   accept(look: Look): void;
   /** Lists the transactions that hold the insert lock, and learns from it which gaps can be closed. */
   list(): Promise<Holders>;
@@ -49,6 +50,8 @@ export interface Look {
   readonly openFrom: number;
   readonly gaps: GapLook;
   readonly result: ReadResult;
+  /** The listings before it (R4). */
+  readonly listings: number;
 }
 
 export interface CaptureStart {
@@ -74,16 +77,27 @@ export function createCapture(session: Session, start: CaptureStart): Capture {
   let currentSegment = 0;
   let cutBefore = false;
   let listedAtMs = Number.NEGATIVE_INFINITY;
+  let listings = 0;
 
   return {
     async look() {
+      const listed = listings;
       const { look, result } = await readWhole({ session, gaps, segments, cursor, cutBefore });
       const highest = result.events.at(-1)?.position ?? 0;
       const readTo = reach({ look, result, cursor, highest });
       const openFrom = lowestGap({ gaps, result, cursor, readTo });
-      return { events: result.events, cut: result.cut, readTo, openFrom, gaps: look, result };
+      return {
+        events: result.events,
+        cut: result.cut,
+        readTo,
+        openFrom,
+        gaps: look,
+        result,
+        listings: listed,
+      };
     },
-    accept({ gaps: look, result, readTo, events }) {
+    accept({ gaps: look, result, readTo, events, listings: listed }) {
+      if (listed !== listings) throw new Error('the holders were listed during a look'); // R4
       const old = events.filter((event) => event.position <= cursor).map((event) => event.position);
       const fresh = events.filter((event) => event.position > cursor).map((event) => event.position);
       gaps.looked(look, lookedUpTo(look, result), old);
@@ -94,6 +108,7 @@ export function createCapture(session: Session, start: CaptureStart): Capture {
       cutBefore = result.cut; // Not `look.cutOff`: lowest gaps that bring nothing would hold up everything else.
     },
     async list() {
+      listings++;
       const holders = await listHolders(session);
       listedAtMs = performance.now();
       gaps.listed(holders);

@@ -36,8 +36,10 @@ export interface Lane {
   /** One attempt to leave doubt or a pause. `waiting`: try again after `retryAtMs`. `fenced`: step down. */
   clear(signal: AbortSignal): Promise<'flowing' | 'waiting' | 'fenced'>;
   readonly retryAtMs: number;
-  /** Plans and publishes. `refused`: something in it can never be stored, and the lane has paused. */
-  plan(look: Look): Promise<PlanOutcome | 'refused'>;
+  /** True when something in a look can never be stored: the lane has paused, and the look must not be accepted. */
+  refuses(look: Look): boolean;
+  /** Plans and publishes. */
+  plan(look: Look): Promise<PlanOutcome>;
   /** With nothing in flight: is the stream's last sequence what it should be? If not, the lane is in doubt. */
   probe(): Promise<void>;
   close(): void;
@@ -220,18 +222,14 @@ export function createLane(context: LaneContext): Lane {
         return 'waiting';
       }
     },
-    async plan({ events, readTo, openFrom }) {
-      if (known === undefined) throw new Error('planned before the stream was looked up');
-      const pause = firstUnacceptable(events, {
-        lane: options,
-        takes,
-        stream: known,
-        maxPayload: link.maxPayload,
-      });
-      if (pause === undefined) return planEvents('new', events, { readTo, openFrom });
-      chain.pause(pause);
-      return 'refused';
+    refuses({ events }) {
+      if (events.length === 0 || known === undefined) return false;
+      const limits = { lane: options, takes, stream: known, maxPayload: link.maxPayload };
+      const pause = firstUnacceptable(events, limits);
+      if (pause !== undefined) chain.pause(pause);
+      return pause !== undefined;
     },
+    plan: ({ events, readTo, openFrom }) => planEvents('new', events, { readTo, openFrom }),
     async probe() {
       if (chain.state.kind !== 'flowing' || chain.pending > 0 || !link.connected) return;
       const expected = chain.end;

@@ -86,8 +86,9 @@ async function leadWith(term: Term): Promise<TermEnd> {
   watchLease(term);
   await joinEpoch(leaseSession, epoch);
   const work = await openTermSession('postcommit relay', term);
+  const reading = await openTermSession('postcommit read', term);
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
-  const parts = await buildParts(term, work);
+  const parts = await buildParts(term, { work, reading });
   const maintenance = await openTermSession('postcommit maintenance', term);
   const chores = runMaintenance({ ...parts, session: maintenance, epoch, options }, lost.signal);
   chores.then(
@@ -151,7 +152,14 @@ function watchSession(session: Session, term: Term): void {
   session.onFailure((failure) => lose(term, { failure }));
 }
 
-async function buildParts({ context, resources }: Term, work: Session) {
+interface TermSessions {
+  /** Plans, reconciles, parks. */
+  readonly work: Session;
+  /** Looks and lists: the next look runs while the last one is being planned. */
+  readonly reading: Session;
+}
+
+async function buildParts({ context, resources }: Term, { work, reading }: TermSessions) {
   const { options, link, epoch, wakeUp } = context;
   const { logger, metrics } = options;
   const recovery = await recoverCapture(work);
@@ -161,7 +169,7 @@ async function buildParts({ context, resources }: Term, work: Session) {
       'the position sequence stood behind the batch log (a restore or switchover?) and was moved past it',
     );
   }
-  const capture = createCapture(work, recovery);
+  const capture = createCapture(reading, recovery);
   const listener: Listener = await listen({ url: options.databaseUrl(), logger, wake: wakeUp.wake });
   resources.push(() => listener.close());
   const [laneOptions] = options.lanes;
