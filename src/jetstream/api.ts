@@ -12,6 +12,8 @@ export interface ApiRequestOptions {
   readonly body?: unknown;
   /** Default 5,000. */
   readonly timeoutMs?: number;
+  /** Gives up waiting: the answer is `unavailable` then. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -21,19 +23,27 @@ export interface ApiRequestOptions {
 export async function requestApi(
   link: BrokerLink,
   endpoint: string,
-  { body, timeoutMs = 5_000 }: ApiRequestOptions = {},
+  { body, timeoutMs = 5_000, signal }: ApiRequestOptions = {},
 ): Promise<ApiAnswer> {
   if (!link.connected) return { kind: 'unavailable', reason: 'not connected to NATS' };
+  if (signal?.aborted) return CANCELLED;
   let off = () => {};
   // A request that was under way when the connection went down would wait for its timeout.
   const lost = new Promise<undefined>((resolve) => {
-    off = link.onDisconnect(() => resolve(undefined));
+    const cancel = () => resolve(undefined);
+    const offDisconnect = link.onDisconnect(cancel);
+    signal?.addEventListener('abort', cancel, { once: true });
+    off = () => {
+      offDisconnect();
+      signal?.removeEventListener('abort', cancel);
+    };
   });
   try {
     const payload = body === undefined ? '' : JSON.stringify(body);
     const request = link.connection.request(`$JS.API.${endpoint}`, payload, { timeout: timeoutMs });
     request.catch(() => undefined);
     const message = await Promise.race([request, lost]);
+    if (message === undefined && signal?.aborted) return CANCELLED;
     if (message === undefined) return { kind: 'unavailable', reason: 'the connection to NATS was lost' };
     return readAnswer(message.data);
   } catch (thrown) {
@@ -42,6 +52,8 @@ export async function requestApi(
     off();
   }
 }
+
+const CANCELLED: ApiAnswer = { kind: 'unavailable', reason: 'it was cancelled' };
 
 function readAnswer(data: Uint8Array): ApiAnswer {
   let body: unknown;

@@ -54,7 +54,7 @@ export async function readBack(link: BrokerLink, options: ReadBackOptions): Prom
       while (next < count && underWay < slots) {
         const index = next++;
         underWay++;
-        readOne(link, stream, from + index).then(
+        readOne(link, { stream, sequence: from + index, signal }).then(
           ({ message, bytes }) => {
             found[index] = message;
             underWay--;
@@ -79,10 +79,9 @@ export async function readBack(link: BrokerLink, options: ReadBackOptions): Prom
 
 async function readOne(
   link: BrokerLink,
-  stream: string,
-  sequence: number,
+  { stream, sequence, signal }: { stream: string; sequence: number; signal: AbortSignal | undefined },
 ): Promise<{ message: ReadBack; bytes: number }> {
-  const answer = await requestApi(link, `STREAM.MSG.GET.${stream}`, { body: { seq: sequence } });
+  const answer = await requestApi(link, `STREAM.MSG.GET.${stream}`, { body: { seq: sequence }, signal });
   if (answer.kind === 'error' && answer.errCode === NO_MESSAGE_FOUND)
     return { message: { kind: 'gone', sequence }, bytes: 0 };
   if (answer.kind !== 'answer') throw unread(stream, answer.reason);

@@ -89,8 +89,12 @@ interface RawStreamInfo {
 }
 
 /** Asks for a stream as it is now. `unavailable` is an outage or an election and says nothing about the stream. */
-export async function lookUpStream(link: BrokerLink, name: string): Promise<StreamLookup> {
-  return readLookup(await requestApi(link, `STREAM.INFO.${name}`), name);
+export async function lookUpStream(
+  link: BrokerLink,
+  name: string,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<StreamLookup> {
+  return readLookup(await requestApi(link, `STREAM.INFO.${name}`, { signal }), name);
 }
 
 /**

@@ -111,6 +111,7 @@ export function createChain({ link, stream, source, meter, wake, onSettled }: Ch
 
   const unsubscribe = link.onReconnect(() => {
     doubt('the connection to NATS was restored');
+    backoff.reset();
     retryAtMs = 0;
     wake();
   });

@@ -155,7 +155,7 @@ export function createLane(context: LaneContext): Lane {
 
   async function compare(signal: AbortSignal): Promise<'flowing' | 'waiting' | 'fenced'> {
     const planned = (await lastPlanned(session, stream)) !== undefined;
-    const prepared = await prepareStream(link, options, { provision: context.provision, planned });
+    const prepared = await prepareStream(link, options, { provision: context.provision, planned, signal });
     if (prepared.kind === 'unfit') {
       chain.pause(prepared.pause);
       return 'waiting';

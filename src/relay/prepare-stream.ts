@@ -18,15 +18,17 @@ export interface PrepareOptions {
   readonly provision: boolean;
   /** The batch log speaks of it: if it is missing it was deleted, and a new one would hide that. */
   readonly planned: boolean;
+  /** Gives up waiting for the server. */
+  readonly signal?: AbortSignal;
 }
 
 /** Finds the lane's stream, creates it if it never was and may be created, and says what makes it unfit. */
 export async function prepareStream(
   link: BrokerLink,
   { stream, subjects }: LaneOptions,
-  { provision, planned }: PrepareOptions,
+  { provision, planned, signal }: PrepareOptions,
 ): Promise<PreparedStream> {
-  const found = await lookUpStream(link, stream);
+  const found = await lookUpStream(link, stream, { signal });
   const create = found.kind === 'missing' && provision && !planned;
   const lookup = create ? await createStream(link, { name: stream, subjects }) : found;
   if (lookup.kind === 'refused') {

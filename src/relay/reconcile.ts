@@ -69,8 +69,9 @@ export async function reconcile(context: ReconcileContext): Promise<ReconcileRes
   const awaiting = new Map([...placement.slots].filter(([sequence]) => sequence > stream.lastSequence));
   const unfillable = unfillableSlot({ stream, end, awaiting, verdict, placement });
   if (unfillable !== undefined) return { kind: 'paused', pause: unfillable };
-  const resend = await load(session, sequencesUpTo(awaiting, stream.lastSequence + 1, end));
-  const displaced = await load(session, verdict.displaced);
+  const toResend = sequencesUpTo(awaiting, stream.lastSequence + 1, end);
+  const { events, missing } = await load(session, [...toResend, ...verdict.displaced]);
+  if (missing !== undefined) return { kind: 'paused', pause: outlived(missing, stream) };
   const known = context.known ?? { settledTo: last.settledTo, decided: 0 };
   const settledTo = known.settledTo ?? 0;
   // A slot that has lost its event to a stranger is news, wherever it lies.
@@ -79,8 +80,8 @@ export async function reconcile(context: ReconcileContext): Promise<ReconcileRes
     decided: stream.lastSequence,
     settledTo: highest([...verdict.ours, Math.min(settledBefore ?? 0, stream.lastSequence)]),
     last,
-    resend,
-    displaced,
+    resend: events.slice(0, toResend.length),
+    displaced: events.slice(toResend.length),
     found: verdict.found,
     foreign: foreign + Math.max(0, stream.lastSequence - Math.max(end, known.decided)),
     lost: [...awaiting.keys()].filter((sequence) => sequence <= settledTo).length,
@@ -185,17 +186,28 @@ function sequencesUpTo(slots: ReadonlyMap<number, number>, from: number, to: num
   return positions;
 }
 
-/** The events at these positions, in the order given. */
-async function load(session: Session, positions: readonly number[]): Promise<StoredEvent[]> {
+function outlived(position: number, stream: StreamState): Pause {
+  return {
+    outcome: 'refused',
+    reason: `stream '${stream.name}' lost events that the outbox no longer holds, the first of them at position ${position}: the loss is older than the retention. Restore the stream, or go on with another one (POSTCOMMIT_STREAM)`,
+  };
+}
+
+interface Loaded {
+  /** In the order asked for. */
+  readonly events: readonly StoredEvent[];
+  /** The first position that is no longer in the outbox. */
+  readonly missing: number | undefined;
+}
+
+async function load(session: Session, positions: readonly number[]): Promise<Loaded> {
   const byPosition = new Map(
     (await readPositions(session, positions)).map((event) => [event.position, event]),
   );
-  return positions.map((position) => {
-    const event = byPosition.get(position);
-    if (event === undefined)
-      throw new Error(`the planned event at position ${position} is no longer in the outbox`);
-    return event;
-  });
+  return {
+    events: positions.flatMap((position) => byPosition.get(position) ?? []),
+    missing: positions.find((position) => !byPosition.has(position)),
+  };
 }
 
 function highest(sequences: readonly number[]): number | null {
