@@ -3,6 +3,7 @@ import { sleep } from '../lifecycle/abort.ts';
 import type { Capture } from '../outbox/capture.ts';
 import { readBacklog } from '../outbox/read.ts';
 import type { Session } from '../postgres/session.ts';
+import { guardSequence } from './guard-sequence.ts';
 import type { Lane } from './lane.ts';
 import type { LaneMeter } from './lane-meter.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -47,6 +48,7 @@ async function doChores({
 }: MaintenanceContext): Promise<'fenced' | 'done'> {
   const { retentionMs, segmentBytes, logger, metrics } = options;
   await lane.probe();
+  await guardSequence(session, { cursor: capture.state.cursor, logger });
   metrics.deadLetters.set(await countDeadLetters(session));
   return turnRing({ session, epoch, capture, lane, retentionMs, segmentBytes, logger });
 }

@@ -11,8 +11,8 @@ import type { WakeUp } from '../lifecycle/wake-up.ts';
 import { createCapture } from '../outbox/capture.ts';
 import { type Listener, listen } from '../outbox/listener.ts';
 import { READ_SETTINGS } from '../outbox/read.ts';
-import { repairPositionSequence } from '../outbox/suitability.ts';
 import { openSession, type Session } from '../postgres/session.ts';
+import { guardSequence } from './guard-sequence.ts';
 import { keepLease, type Loss } from './keeper.ts';
 import { createLane, type Lane } from './lane.ts';
 import { createLaneMeter } from './lane-meter.ts';
@@ -163,12 +163,7 @@ async function buildParts({ context, resources }: Term, { work, reading }: TermS
   const { options, link, epoch, wakeUp } = context;
   const { logger, metrics } = options;
   const recovery = await recoverCapture(work);
-  if ((await repairPositionSequence(work, recovery.cursor)) === 'moved') {
-    logger.error(
-      { event: 'sequence-moved', cursor: recovery.cursor },
-      'the position sequence stood behind the batch log (a restore or switchover?) and was moved past it',
-    );
-  }
+  await guardSequence(work, { cursor: recovery.cursor, logger });
   const capture = createCapture(reading, recovery);
   const listener: Listener = await listen({ url: options.databaseUrl(), logger, wake: wakeUp.wake });
   resources.push(() => listener.close());
