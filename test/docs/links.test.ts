@@ -34,7 +34,7 @@ test('the invariants of the architecture page stand in the files it names', () =
     ...readPage('docs/architecture.md').matchAll(/^\| ([CRSPL]\d) \|.*\(\.\.\/([\w./-]+)\) \|$/gm),
   ];
   expect(rows.map(([, number]) => number)).toEqual(
-    'C1 C2 C3 C4 R1 R2 R3 S1 S2 S3 P1 P2 P3 L1 L2 L3 L4'.split(' '),
+    'C1 C2 C3 C4 R1 R2 R3 R4 S1 S2 S3 P1 P2 P3 L1 L2 L3 L4'.split(' '),
   );
   for (const [, number, path = ''] of rows)
     expect(readFileSync(join(ROOT, path), 'utf8'), path).toMatch(new RegExp(`\\*   ${number}  `));
