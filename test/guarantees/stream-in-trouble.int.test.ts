@@ -5,10 +5,12 @@ import { openStage, type RunningRelay, type Stage } from './stage.ts';
 /** How many log lines a paused lane may write in the time that a test watches it. */
 const WATCH_MS = 2_000;
 
-test.each<{ limit: string; full: Partial<StreamConfig>; raised: Partial<StreamConfig> }>([
-  { limit: 'max_msgs', full: { max_msgs: 500 }, raised: { max_msgs: -1 } },
-  { limit: 'max_bytes', full: { max_bytes: 100_000 }, raised: { max_bytes: -1 } },
-])('a stream full by $limit pauses the relay until there is room', async ({ full, raised }) => {
+// nats-server 2.9 checks max_bytes without what a record costs beside the message, and when the sum is over after all it
+// drops its oldest messages, `discard: new` notwithstanding: a few more events fit, and the server loses as many.
+test.each<{ limit: string; full: Partial<StreamConfig>; raised: Partial<StreamConfig>; slack: number }>([
+  { limit: 'max_msgs', full: { max_msgs: 500 }, raised: { max_msgs: -1 }, slack: 0 },
+  { limit: 'max_bytes', full: { max_bytes: 100_000 }, raised: { max_bytes: -1 }, slack: 4 },
+])('a stream full by $limit pauses the relay until there is room', async ({ full, raised, slack }) => {
   await using stage = await openStage({ config: { discard: 'new' as StreamConfig['discard'], ...full } });
   await using relay = await stage.startRelay();
   await using writers = stage.startWriters({ count: 2 });
@@ -16,18 +18,16 @@ test.each<{ limit: string; full: Partial<StreamConfig>; raised: Partial<StreamCo
   expect(await relay.until('paused')).toMatch(/maximum (messages|bytes) exceeded/);
   const filled = await untilFull(stage);
   expect(filled).toBeGreaterThan(100);
-  await watch(relay);
-  expect(await stage.lastSequence()).toBe(filled);
+  await watch(relay, slack);
+  expect((await stage.lastSequence()) - filled).toBeLessThanOrEqual(slack);
   expect(relay.relay.status().role).toBe('leader');
   await stage.jsm.streams.update(stage.stream, raised);
   await relay.until('publishing');
   await writers.stop();
   await stage.untilDrained();
-  // nats-server 2.9 checks max_bytes without what a record costs beside the message, and when the sum is over after all
-  // it drops its oldest messages, `discard: new` notwithstanding. Those are the server's loss.
   const { state } = await stage.jsm.streams.info(stage.stream);
   const dropped = Array.from({ length: state.first_seq - 1 }, (_, i) => `lost: ${i + 1}`);
-  expect(dropped.length).toBeLessThan(5);
+  expect(dropped.length).toBeLessThanOrEqual(slack);
   expect(await stage.faults()).toEqual(dropped);
   expect(writers.failures).toEqual([]);
 });
@@ -104,8 +104,11 @@ async function untilFull(stage: Stage): Promise<number> {
   return last;
 }
 
-/** For a while a paused relay stays the leader, says so at most about once a second, and never claims to go on. */
-async function watch({ relay, lines }: RunningRelay): Promise<void> {
+/**
+ * For a while a paused relay stays the leader, says so at most about once a second, and does not claim to go on, but
+ * for `slack` events that the stream takes all the same.
+ */
+async function watch({ relay, lines }: RunningRelay, slack = 0): Promise<void> {
   const before = lines.length;
   const seen = new Set<string | undefined>();
   const endMs = performance.now() + WATCH_MS;
@@ -120,8 +123,9 @@ async function watch({ relay, lines }: RunningRelay): Promise<void> {
     .toBe(true);
   expect(relay.status().role).toBe('leader');
   const written = lines.slice(before);
-  expect(written.length).toBeLessThanOrEqual(WATCH_MS / 1_000 + 2);
-  expect(written.filter(({ event }) => event === 'lane-resumed')).toEqual([]);
+  const resumed = written.filter(({ event }) => event === 'lane-resumed');
+  expect(resumed.length).toBeLessThanOrEqual(slack);
+  expect(written.length - resumed.length).toBeLessThanOrEqual(WATCH_MS / 1_000 + 2);
 }
 
 async function lastEventIdAt(stage: Stage, position: number): Promise<string> {
