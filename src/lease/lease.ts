@@ -40,6 +40,23 @@ export async function renewIfLeading(session: Session, epoch: number, ttlMs: num
   return rows.length === 1;
 }
 
+/**
+ * Sets a sequence, if this epoch leads. `setval` knows no transaction, so the lease row is locked first: an older epoch
+ * moves nothing.
+ */
+export async function setSequenceIfLeading(
+  session: Session,
+  { epoch, sequence, value }: { epoch: number; sequence: 'parked_until' | 'segment'; value: number },
+): Promise<boolean> {
+  const rows = await session.query({
+    name: `postcommit_set_${sequence}`,
+    text: `with chair as materialized (select from postcommit.lease where epoch = $1 for update)
+           select setval('postcommit.${sequence}', $2) from chair`,
+    values: [epoch, value],
+  });
+  return rows.length === 1;
+}
+
 /** Lets a standby take over without waiting, after a clean stop. */
 export async function releaseIfLeading(session: Session, epoch: number): Promise<void> {
   await session.query({

@@ -1,3 +1,4 @@
+import { setSequenceIfLeading } from '../lease/lease.ts';
 import type { Session } from '../postgres/session.ts';
 
 /** What a change of the parking flag brought back. */
@@ -42,12 +43,6 @@ export async function parkIfLeading(
 }
 
 /** Tells writers that the relay is awake. False: this epoch no longer leads. */
-export async function unparkIfLeading(session: Session, epoch: number): Promise<boolean> {
-  const rows = await session.query({
-    name: 'postcommit_unpark',
-    text: `with chair as materialized (select from postcommit.lease where epoch = $1 for update)
-           select setval('postcommit.parked_until', 0) from chair`,
-    values: [epoch],
-  });
-  return rows.length === 1;
+export function unparkIfLeading(session: Session, epoch: number): Promise<boolean> {
+  return setSequenceIfLeading(session, { epoch, sequence: 'parked_until', value: 0 });
 }

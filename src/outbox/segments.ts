@@ -1,3 +1,4 @@
+import { setSequenceIfLeading } from '../lease/lease.ts';
 import { type Session, sqlState } from '../postgres/session.ts';
 import { SEGMENTS } from './live-segments.ts';
 
@@ -37,14 +38,9 @@ export function nextSegment(segment: number): number {
   return (segment + 1) % SEGMENTS.length;
 }
 
-/** Points inserts to another leaf. `setval` knows no transaction, so the lease row is locked first. */
-export async function rotateIfLeading(session: Session, epoch: number, to: number): Promise<boolean> {
-  const rows = await session.query({
-    text: `with chair as materialized (select from postcommit.lease where epoch = $1 for update)
-           select setval('postcommit.segment', $2) from chair`,
-    values: [epoch, to],
-  });
-  return rows.length === 1;
+/** Points inserts to another leaf. False: this epoch no longer leads. */
+export function rotateIfLeading(session: Session, epoch: number, to: number): Promise<boolean> {
+  return setSequenceIfLeading(session, { epoch, sequence: 'segment', value: to });
 }
 
 export type Emptying =

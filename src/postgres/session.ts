@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { messageOf, PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
+import { serverErrorOf } from './server-error.ts';
 
 export interface SessionOptions {
   readonly url: string;
@@ -177,7 +178,7 @@ function cutOff(client: pg.Client): void {
 
 /** The SQLSTATE of a server error, undefined for anything else. */
 export function sqlState(error: unknown): string | undefined {
-  return error instanceof pg.DatabaseError ? error.code : undefined;
+  return serverErrorOf(error)?.code;
 }
 
 function unreachable(url: string, error: unknown): PostcommitError {

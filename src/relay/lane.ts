@@ -1,6 +1,6 @@
 import type { BatchKind } from '../batch-log/batch.ts';
 import { type PlanOutcome, planIfLeading } from '../batch-log/plan.ts';
-import { lastBatch as lastPlanned } from '../batch-log/recover.ts';
+import { lastBatch as readLastBatch } from '../batch-log/recover.ts';
 import { messageOf, PostcommitError } from '../errors.ts';
 import type { StoredEvent } from '../event.ts';
 import { type BrokerLink, createSubjectFilter, type StreamState } from '../jetstream/index.ts';
@@ -154,7 +154,8 @@ export function createLane(context: LaneContext): Lane {
   }
 
   async function compare(signal: AbortSignal): Promise<'flowing' | 'waiting' | 'fenced'> {
-    const planned = (await lastPlanned(session, stream)) !== undefined;
+    const last = await readLastBatch(session, stream);
+    const planned = last !== undefined;
     const prepared = await prepareStream(link, options, { provision: context.provision, planned, signal });
     if (prepared.kind === 'unfit') {
       chain.pause(prepared.pause);
@@ -162,7 +163,7 @@ export function createLane(context: LaneContext): Lane {
     }
     known = prepared.state;
     const before = decided === undefined ? undefined : { decided, settledTo: chain.settledTo };
-    const result = await reconcile({ session, link, stream: known, source, known: before, signal });
+    const result = await reconcile({ session, link, stream: known, source, last, known: before, signal });
     if (result.kind === 'paused') {
       chain.pause(result.pause);
       return 'waiting';

@@ -1,5 +1,5 @@
 import type { Batch } from '../batch-log/batch.ts';
-import { batchesFrom, type LogSpan, lastBatch, logSpan } from '../batch-log/recover.ts';
+import { batchesFrom, type LogSpan, logSpan } from '../batch-log/recover.ts';
 import type { StoredEvent } from '../event.ts';
 import { type BrokerLink, type ReadBack, readBack, type StreamState } from '../jetstream/index.ts';
 import { readPositions } from '../outbox/read.ts';
@@ -50,6 +50,8 @@ export interface ReconcileContext {
   readonly link: BrokerLink;
   readonly stream: StreamState;
   readonly source: string;
+  /** The newest row of the stream's log; undefined if nothing was ever planned. */
+  readonly last: Batch | undefined;
   /** Undefined at the first comparison of a leadership. */
   readonly known: Known | undefined;
   readonly signal: AbortSignal;
@@ -59,8 +61,7 @@ export interface ReconcileContext {
 const LOOK_BACK = 1_024;
 
 export async function reconcile(context: ReconcileContext): Promise<ReconcileResult> {
-  const { session, stream } = context;
-  const last = await lastBatch(session, stream.name);
+  const { session, stream, last } = context;
   if (last === undefined) return reconciled(firstPlan(stream));
   if (last.incarnation !== stream.created) return { kind: 'paused', pause: recreated(last, stream) };
   const span = await logSpan(session, stream.name, stream.created);
