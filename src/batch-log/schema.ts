@@ -28,6 +28,11 @@ export const batches = postcommitSchema.table(
     /** Lowest open gap, else `read_to + 1`. */
     openFrom: bigint('open_from', { mode: 'number' }).notNull(),
     plannedAt: timestamp('planned_at', { withTimezone: true }).notNull().default(sql`clock_timestamp()`),
+    /**
+     * Every row up to this batch number was settled when this row was planned. Written in `key` and `none` ordering,
+     * where there are no slots and `settled_to` alone does not say it.
+     */
+    settledBatch: bigint('settled_batch', { mode: 'number' }),
   },
   (table) => [primaryKey({ columns: [table.stream, table.batch] })],
 );

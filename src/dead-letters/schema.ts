@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { bigint, index, integer, jsonb, text, timestamp } from 'drizzle-orm/pg-core';
+import { bigint, index, integer, jsonb, text, timestamp, uniqueIndex } from 'drizzle-orm/pg-core';
 import { bytea } from '../postgres/column-types.ts';
 import { postcommitSchema } from '../postgres/schema-name.ts';
 
@@ -21,8 +21,9 @@ export const deadLetters = postcommitSchema.table(
     type: text(),
     headers: jsonb().$type<Record<string, string>>().notNull().default({}),
     payload: bytea(),
+    /** `marking`: its slot is being filled with a marker; parked once that is stored. */
     state: text()
-      .$type<'parked' | 'held' | 'retrying' | 'resolved' | 'discarded'>()
+      .$type<'marking' | 'parked' | 'held' | 'retrying' | 'resolved' | 'discarded'>()
       .notNull()
       .default('parked'),
     reason: text().notNull(),
@@ -33,6 +34,11 @@ export const deadLetters = postcommitSchema.table(
     lastFailedAt: timestamp('last_failed_at', { withTimezone: true })
       .notNull()
       .default(sql`clock_timestamp()`),
+    /** `held`: nothing is wrong with it, an earlier event of its key is dead. `failed`: a consumer gave up. */
+    outcome: text().$type<'refused' | 'misrouted' | 'held' | 'failed'>().notNull().default('refused'),
   },
-  (table) => [index('dead_letters_state').on(table.state, table.id)],
+  (table) => [
+    index('dead_letters_state').on(table.state, table.id),
+    uniqueIndex('dead_letters_position').on(table.position).where(sql`consumer is null`),
+  ],
 );

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startPostgres as startEmbeddedPostgres } from '../../src/embedded/index.ts';
 import { migrate } from '../../src/migrate/index.ts';
+import { MIGRATIONS } from '../support/migrations.ts';
 import { query } from '../support/query.ts';
 import { startPostgres } from '../support/services.ts';
 
@@ -30,10 +31,10 @@ test('roles: CREATE on the database is enough, a schema made in advance is too, 
   await query(admin.href, 'create schema postcommit');
   await expect(migrate({ url: url.href })).rejects.toThrow('may not create tables in the schema');
   await query(admin.href, 'alter schema postcommit owner to app');
-  expect((await migrate({ url: url.href, maxPayload: 9 })).applied).toEqual(['0000_postcommit']);
+  expect((await migrate({ url: url.href, maxPayload: 9 })).applied).toEqual(MIGRATIONS);
   await query(url.href, 'drop schema postcommit cascade');
   await query(admin.href, 'grant create on database app to app');
-  expect((await migrate({ url: url.href, maxPayload: 9 })).applied).toEqual(['0000_postcommit']);
+  expect((await migrate({ url: url.href, maxPayload: 9 })).applied).toEqual(MIGRATIONS);
 
   await query(server.url, `create role stranger login password 'secret'`);
   await expect(migrate({ url: url.href.replace('//app:', '//stranger:') })).rejects.toMatchObject({
