@@ -80,6 +80,23 @@ export function without(
   return { rest, taken };
 }
 
+/** What of a set another one leaves. */
+export function differenceOf(set: PositionRanges, taken: PositionRanges): number[] {
+  const rest: number[] = [];
+  let next = 0;
+  for (let i = 0; i < set.length; i += 2) {
+    let from = at(set, i);
+    const to = at(set, i + 1);
+    while (next < taken.length && at(taken, next + 1) < from) next += 2;
+    for (let j = next; j < taken.length && at(taken, j) <= to; j += 2) {
+      if (at(taken, j) > from) rest.push(from, at(taken, j) - 1);
+      from = at(taken, j + 1) + 1;
+    }
+    if (from <= to) rest.push(from, to);
+  }
+  return rest;
+}
+
 /** How many positions a set holds. */
 export function sizeOf(set: PositionRanges): number {
   let size = 0;

@@ -1,0 +1,56 @@
+import { complementOf, type PositionRanges } from '../postgres/position-ranges.ts';
+import type { Session } from '../postgres/session.ts';
+
+/** The range of positions that a JavaScript number tells apart. A stranger's row may lie anywhere. */
+export const LOWEST_POSITION = Number.MIN_SAFE_INTEGER + 1;
+export const HIGHEST_POSITION = Number.MAX_SAFE_INTEGER - 1;
+
+const ROWS_A_PAGE = 100_000;
+
+/** The positions of a leaf's visible rows between two positions, both included, some at a time. */
+export async function* leafPages(
+  session: Session,
+  leaf: { readonly segment: number; readonly from?: number; readonly upTo?: number },
+): AsyncGenerator<PositionRanges, void> {
+  const { segment, from = LOWEST_POSITION, upTo = HIGHEST_POSITION } = leaf;
+  for (let next = from; next <= upTo; ) {
+    const [row] = await session.query({
+      // Rows are numbered in the order of the index: within an island, position and number grow alike.
+      text: `select string_agg(low || ',' || high, ',' order by low), max(high), sum(size) from (
+               select min(position) as low, max(position) as high, count(*) as size from (
+                 select position, position - row_number() over (order by position) as island from (
+                   select position from postcommit.outbox_${segment}
+                    where position between $1 and $2 order by position limit ${ROWS_A_PAGE}) p) n
+                group by island) r`,
+      values: [next, upTo],
+    });
+    if (row?.[0] == null) return;
+    yield row[0].split(',').map(Number);
+    if (Number(row[2]) < ROWS_A_PAGE) return;
+    next = Number(row[1]) + 1;
+  }
+}
+
+/** A visible row of a leaf at a position that was not there when the leaf was looked through. */
+export async function rowBeside(
+  session: Session,
+  segment: number,
+  present: PositionRanges,
+): Promise<number | undefined> {
+  const holes = complementOf(present, LOWEST_POSITION, HIGHEST_POSITION).map(boundOf);
+  const [from, to] = [holes.filter((_, i) => i % 2 === 0), holes.filter((_, i) => i % 2 === 1)];
+  const [row] = await session.query({
+    name: `postcommit_row_beside_${segment}`,
+    text: `select r.position from unnest($1::int8[], $2::int8[]) hole(low, high)
+            cross join lateral (select position from postcommit.outbox_${segment}
+                                 where position between hole.low and hole.high limit 1) r limit 1`,
+    values: [from, to],
+  });
+  return row === undefined ? undefined : Number(row[0]);
+}
+
+/** PostgreSQL counts further than a number does. */
+function boundOf(position: number): string {
+  if (position === LOWEST_POSITION) return '-9223372036854775808';
+  return position === HIGHEST_POSITION ? '9223372036854775807' : String(position);
+}
