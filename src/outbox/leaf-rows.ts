@@ -1,6 +1,12 @@
 import { complementOf, type PositionRanges } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
 
+/** Positions of some rows in a leaf. */
+export interface LeafRanges {
+  readonly segment: number;
+  readonly ranges: PositionRanges;
+}
+
 /** The range of positions that a JavaScript number tells apart. A stranger's row may lie anywhere. */
 export const LOWEST_POSITION = Number.MIN_SAFE_INTEGER + 1;
 export const HIGHEST_POSITION = Number.MAX_SAFE_INTEGER - 1;
