@@ -6,9 +6,8 @@ import {
   sizeOf,
   unionOf,
 } from '../postgres/position-ranges.ts';
-import { createPositionSet } from '../postgres/position-set.ts';
 import type { Session } from '../postgres/session.ts';
-import { type Census, type CensusProgress, type LeafCensus, takeCensus } from './census.ts';
+import { type Census, type CensusProgress, takeCensus } from './census.ts';
 import type { LeafRanges } from './leaf-rows.ts';
 import { SEGMENTS } from './live-segments.ts';
 
@@ -46,21 +45,40 @@ export async function* findUncovered(
   const leaves = SEGMENTS.map((segment) =>
     liveSegments.includes(segment) ? { segment, upTo: cursor } : { segment },
   );
-  return uncoveredOf(yield* takeCensus(session, { leaves, rowsOnly: true }), reusedUpTo);
+  return uncoveredOf(session, yield* takeCensus(session, { leaves, rowsOnly: true }), reusedUpTo);
 }
 
 /** What a census found, without rows that share a position: no read could tell them apart. */
-export function uncoveredOf(
-  { leaves, shared, seen }: Census,
+export async function uncoveredOf(
+  session: Session,
+  { leaves, seen }: Census,
   reusedUpTo = Number.NEGATIVE_INFINITY,
-): Uncovered {
-  const rangesIn = ({ uncovered, reused }: LeafCensus) => {
-    const young = createPositionSet(reused.ranges(RANGES_A_LEAF));
-    young.delete([Math.max(reusedUpTo, Number.MIN_SAFE_INTEGER) + 1, Number.MAX_SAFE_INTEGER]);
-    return differenceOf(unionOf([uncovered.ranges(RANGES_A_LEAF), young.ranges()]), shared);
-  };
-  const found = leaves.map((leaf) => ({ segment: leaf.segment, ranges: rangesIn(leaf) }));
-  return { leaves: found.filter(({ ranges }) => ranges.length > 0), seen };
+): Promise<Uncovered> {
+  const above = [Math.max(reusedUpTo, Number.MIN_SAFE_INTEGER) + 1, Number.MAX_SAFE_INTEGER];
+  const found = leaves.map(({ segment, uncovered, reused }) => ({
+    segment,
+    ranges: unionOf([
+      uncovered.ranges(RANGES_A_LEAF),
+      differenceOf(reused.ranges(RANGES_A_LEAF), above),
+    ]),
+  }));
+  const shared = await sharedPositions(session, unionOf(found.map(({ ranges }) => ranges)));
+  const apart = found.map(({ segment, ranges }) => ({ segment, ranges: differenceOf(ranges, shared) }));
+  return { leaves: apart.filter(({ ranges }) => ranges.length > 0), seen };
+}
+
+/** Those of some positions that rows of two leaves have. */
+async function sharedPositions(session: Session, ranges: PositionRanges): Promise<PositionRanges> {
+  if (ranges.length === 0) return [];
+  const rows = await session.query({
+    name: 'postcommit_shared_positions',
+    text: `select o.position from unnest($1::int8[], $2::int8[]) found(low, high)
+            cross join lateral (select position from postcommit.outbox
+                                 where position between found.low and found.high) o
+            group by o.position having count(*) > 1 order by 1`,
+    values: [ranges.filter((_, i) => i % 2 === 0), ranges.filter((_, i) => i % 2 === 1)],
+  });
+  return rangesOf(rows.map(([position]) => Number(position)));
 }
 
 /** What of it no plan has named since. To be asked while nothing is accepted and not planned. */

@@ -13,7 +13,7 @@ export interface CensusRequest {
   readonly rowsOnly: boolean;
 }
 
-/** What the rows of the outbox are, by the batch logs of all streams. */
+/** What the rows of the outbox are, by the batch logs of all streams. `catchUp` goes on with it. */
 export interface Census {
   readonly leaves: readonly LeafCensus[];
   /** Positions that rows of two leaves have: a plan can name one of them only. */
@@ -21,11 +21,14 @@ export interface Census {
   /** Positions that two rows of the log planned as `new`. */
   readonly plannedTwice: PositionRanges;
   /** The newest row of each stream's log that it knows of. */
-  readonly seen: ReadonlyMap<string, number>;
+  readonly seen: Map<string, number>;
 }
 
 export interface LeafCensus {
   readonly segment: number;
+  /** Its lowest and highest position, beyond each other in an empty leaf. */
+  readonly low: number;
+  readonly high: number;
   readonly rows: PositionSet;
   /** In no plan. */
   readonly unplanned: PositionSet;
@@ -72,6 +75,16 @@ export async function* takeCensus(
   return { leaves, shared, plannedTwice: twice.positions, seen };
 }
 
+/** What was planned since it was taken. A row that it did not see is not in it. */
+export async function catchUp(session: Session, { leaves, seen }: Census): Promise<void> {
+  for (const { stream } of await newestRows(session)) {
+    for await (const page of logPages(session, { stream, after: seen.get(stream) ?? 0 })) {
+      for (const leaf of leaves) await compare(session, leaf, page);
+      seen.set(stream, page.to);
+    }
+  }
+}
+
 /** What is left of a census, without a pause. */
 export async function finishCensus(census: AsyncGenerator<CensusProgress, Census>): Promise<Census> {
   for (;;) {
@@ -80,7 +93,7 @@ export async function finishCensus(census: AsyncGenerator<CensusProgress, Census
   }
 }
 
-interface Leaf extends LeafCensus {
+interface Leaf extends Omit<LeafCensus, 'low' | 'high'> {
   low: number;
   high: number;
 }
@@ -125,7 +138,7 @@ async function startFor(session: Session, newest: NewestRow, leaves: readonly Le
   return Number.isFinite(lowest) ? batchBefore(session, newest, lowest) : newest.batch;
 }
 
-async function compare(session: Session, leaf: Leaf, page: LogPage): Promise<void> {
+async function compare(session: Session, leaf: LeafCensus, page: LogPage): Promise<void> {
   const { unplanned, uncovered, reused } = leaf;
   const before = unplanned.size;
   for (const plans of [page.fresh, page.again]) {

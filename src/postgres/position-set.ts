@@ -11,6 +11,8 @@ export interface PositionSet {
   add(ranges: PositionRanges): PositionRanges;
   /** Takes them out and returns how many it held. */
   delete(ranges: PositionRanges): number;
+  /** How many of these it holds. */
+  count(ranges: PositionRanges): number;
   /** As sorted, disjoint ranges, the lowest first and at most so many. */
   ranges(atMost?: number): number[];
 }
@@ -49,6 +51,14 @@ export function createPositionSet(initial: PositionRanges = []): PositionSet {
         }
       }
       return before - size;
+    },
+    count(ranges) {
+      let held = 0;
+      for (const [from, to] of pairsOf(ranges)) {
+        for (const [block, words] of blocksBetween(blocks, blockOf(from), blockOf(to)))
+          held += countWithin(words, within(block, from, to));
+      }
+      return held;
     },
     ranges(atMost = Number.POSITIVE_INFINITY) {
       const result: number[] = [];
@@ -111,13 +121,15 @@ function fill(words: Uint32Array, bits: Bits, known: { base: number; held: numbe
 }
 
 function clear(words: Uint32Array, bits: Bits): number {
-  let removed = 0;
-  for (const [index, mask] of masksOf(bits)) {
-    const word = words[index] as number;
-    removed += countBits((word & mask) >>> 0);
-    words[index] = word & ~mask;
-  }
+  const removed = countWithin(words, bits);
+  for (const [index, mask] of masksOf(bits)) words[index] = (words[index] as number) & ~mask;
   return removed;
+}
+
+function countWithin(words: Uint32Array, bits: Bits): number {
+  let count = 0;
+  for (const [index, mask] of masksOf(bits)) count += countBits(((words[index] as number) & mask) >>> 0);
+  return count;
 }
 
 function* masksOf({ first, last }: Bits): Generator<[index: number, mask: number]> {

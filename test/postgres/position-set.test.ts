@@ -21,6 +21,7 @@ test('does what a set of numbers does', () => {
         const [from, to] = own;
         const all = Array.from({ length: to - from + 1 }, (_, i) => from + i);
         const held = all.filter((one) => model.has(one));
+        expect(set.count(own)).toBe(held.length);
         if (kind === 'add') expect(set.add(own)).toEqual(rangesOf(held));
         else expect(set.delete(own)).toBe(held.length);
         for (const one of all) model[kind](one);
