@@ -10,6 +10,8 @@ const WINDOW = 50_000;
  * relay starts, and all of them go on from the lowest.
  */
 export interface Coverage {
+  /** Nothing from this position on was planned before this leadership. */
+  isOver(position: number | undefined): boolean;
   /** Those of these rising positions that no plan holds. */
   uncovered(positions: readonly number[]): Promise<ReadonlySet<number>>;
 }
@@ -24,6 +26,7 @@ export function createCoverage(session: Session, watermark: number): Coverage {
     return { from, to, covered: await coverageOf(session, streams, { from, to, reopened: false }) };
   }
   return {
+    isOver: (position) => position === undefined || position > watermark,
     async uncovered(positions) {
       const free = new Set<number>();
       for (const position of positions) {

@@ -98,7 +98,12 @@ function insertAll(rows: readonly Batch[], letters: readonly NewLetter[], retrie
                     last_sequence int8, settled_to int8, settled_batch int8, positions int8multirange,
                     parked int8multirange, read_to int8, open_from int8)
            returning 1`,
-    values: [rows[0]?.epoch, JSON.stringify(rows.map(toRecord)), JSON.stringify(letters.map(toLetter)), JSON.stringify(retried)],
+    values: [
+      rows[0]?.epoch,
+      JSON.stringify(rows.map(toRecord)),
+      JSON.stringify(letters.map(toLetter)),
+      JSON.stringify(retried),
+    ],
   };
 }
 

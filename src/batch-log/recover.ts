@@ -82,8 +82,8 @@ export async function lastRows(session: Session): Promise<LastRow[]> {
              union all
              select (select b.stream from postcommit.batches b where b.stream > s.stream order by b.stream limit 1)
                from streams s where s.stream is not null)
-           select ${COLUMNS} from streams s
-             cross join lateral (select * from postcommit.batches b where b.stream = s.stream
+           select b.* from streams s
+             cross join lateral (select ${COLUMNS} from postcommit.batches b where b.stream = s.stream
                                   order by b.batch desc limit 1) b`,
   });
   return rows.map(toBatch);

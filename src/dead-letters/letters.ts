@@ -114,7 +114,10 @@ export async function parkIfLeading(
                set stream = excluded.stream, state = excluded.state, outcome = excluded.outcome,
                    reason = excluded.reason, attempts = d.attempts + 1, last_failed_at = clock_timestamp())
            select from chair`,
-    values: [epoch, JSON.stringify(letters.map(({ eventId, ...letter }) => ({ event_id: eventId, ...letter })))],
+    values: [
+      epoch,
+      JSON.stringify(letters.map(({ eventId, ...letter }) => ({ event_id: eventId, ...letter }))),
+    ],
   });
   return rows.length === 1;
 }

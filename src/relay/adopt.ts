@@ -60,7 +60,8 @@ async function unsettled(options: {
   const positions = new Set<number>();
   for (const [sequence, { position, what }] of placementOf(batches.filter(isSlotted)).slots)
     if (what === 'event' && sequence > settledTo) positions.add(position);
-  for (const row of batches) if (!isSlotted(row)) for (const position of positionsOf(row.positions)) positions.add(position);
+  for (const row of batches)
+    if (!isSlotted(row)) for (const position of positionsOf(row.positions)) positions.add(position);
   const [row] = await session.query({
     text: `select range_agg(int8range(o.position, o.position, '[]')) from unnest($1::int8[]) as o(position)
             where ${NOT_SET_ASIDE}`,

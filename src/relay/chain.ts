@@ -32,8 +32,8 @@ export interface Chain {
   restart(decided: number, settledTo: number | null): void;
   /** Planned messages fill the next slots. */
   append(cargo: readonly Cargo[]): void;
-  /** Sends from now on. */
-  flow(): void;
+  /** Sends from now on. `idle`: nothing waits, here or to be appended. */
+  flow(options: { idle: boolean }): void;
   close(): void;
 }
 
@@ -141,8 +141,8 @@ export function createChain(options: ChainOptions): Chain {
       slots.append(cargo);
       pump();
     },
-    flow() {
-      gate.open(slots.pending === 0);
+    flow({ idle }) {
+      gate.open(idle);
       pump();
     },
     close() {
@@ -153,7 +153,10 @@ export function createChain(options: ChainOptions): Chain {
 }
 
 /** L2 */
-function toMessage({ sequence, cargo }: Slot, { stream, source, markerSubject }: ChainOptions): OutgoingMessage {
+function toMessage(
+  { sequence, cargo }: Slot,
+  { stream, source, markerSubject }: ChainOptions,
+): OutgoingMessage {
   const chained = { stream, source, expectedLastSequence: sequence - 1 };
   if (cargo.kind === 'marker')
     return { subject: markerSubject, headers: encodeMarkerHeaders(cargo, chained), payload: NO_PAYLOAD };

@@ -32,6 +32,8 @@ import { createStreamOutlet } from './stream-outlet.ts';
 import { createWatchers } from './watchers.ts';
 
 const RETRY_AT_MOST_MS = 1_000;
+/** Limits of the stream that are older than this are asked for again before an event is set aside for them. */
+const LIMITS_MS = 1_000;
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the lane's state, its parts named below.
 export function createLane(context: LaneContext): Lane {
@@ -61,8 +63,10 @@ export function createLane(context: LaneContext): Lane {
   });
   const { gate } = outlet;
   let known: StreamState | undefined;
+  let knownAtMs = Number.NEGATIVE_INFINITY;
   /** A row is being written: its events belong to the plan, and a comparison has to wait for it. */
   let drafting = false;
+  let closed = false;
   const repeats: { request: Repeat; written: Deferred<'planned' | 'abandoned'> }[] = [];
   let adoption: { mode: Adoption; done: Deferred<Adopted> } | undefined;
 
@@ -70,6 +74,11 @@ export function createLane(context: LaneContext): Lane {
   const hasRoom = () =>
     outlet.behind === 0 && outlet.pending < MAX_PENDING && outlet.pendingBytes < MAX_PENDING_BYTES;
   const isReady = () => gate.state.kind === 'flowing' && hasRoom() && (repeats.length === 0 || isIdle());
+
+  function know(state: StreamState): void {
+    known = state;
+    knownAtMs = performance.now();
+  }
 
   /** Row of a request, behind everything planned. */
   function draftRepeat({ kind, events }: Repeat, parts: DraftParts): 'refused' | undefined {
@@ -117,7 +126,12 @@ export function createLane(context: LaneContext): Lane {
   }
 
   function draftNew(intake: Intake, parts: DraftParts): 'refused' | undefined {
-    const sorted = letters.triage(suspects(intake.events, intake.misrouted));
+    const all = suspects(intake.events, intake.misrouted);
+    if (all.some(({ fault }) => fault?.outcome === 'refused') && performance.now() - knownAtMs > LIMITS_MS) {
+      gate.doubt('an event does not fit the limits of the stream, which may have changed');
+      return 'refused';
+    }
+    const sorted = letters.triage(all);
     if (!('events' in sorted)) {
       gate.pause(sorted);
       return 'refused';
@@ -153,15 +167,16 @@ export function createLane(context: LaneContext): Lane {
       gate.pause(prepared.pause);
       return 'waiting';
     }
-    known = prepared.state;
-    if (last !== undefined && last.incarnation !== known.created) {
+    const { state } = prepared;
+    know(state);
+    if (last !== undefined && last.incarnation !== state.created) {
       if (adopting === undefined) {
-        gate.pause(recreated(last, known));
+        gate.pause(recreated(last, state));
         return 'waiting';
       }
       return adopt(adopting, last, signal);
     }
-    const outcome = await outlet.compare({ stream: known, last, giveUp: adopting !== undefined, signal });
+    const outcome = await outlet.compare({ stream: state, last, giveUp: adopting !== undefined, signal });
     if (adopting !== undefined && outcome === 'flowing') finishAdoption(0);
     return outcome;
   }
@@ -213,7 +228,7 @@ export function createLane(context: LaneContext): Lane {
 
   async function tendOnce(signal: AbortSignal): Promise<'fenced' | 'done'> {
     if ((await writeFates()) === 'fenced') return 'fenced';
-    if (gate.state.kind === 'flowing' && adoption === undefined) 
+    if (gate.state.kind === 'flowing' && adoption === undefined)
       return (await outlet.feed()) === 'fenced' ? 'fenced' : 'done';
     const waitMs = gate.retryAtMs - performance.now();
     if (waitMs > 0 && adoption === undefined) {
@@ -252,6 +267,8 @@ export function createLane(context: LaneContext): Lane {
     },
     until: watchers.until,
     draft(intake): Draft | 'nothing' | 'refused' {
+      // It may have fallen into doubt, and even out of it again, since the look began.
+      if (gate.state.kind !== 'flowing' || outlet.behind > 0) return 'refused';
       const parts: DraftParts = { rows: [], letters: [], retried: [], commits: [] };
       const [repeat] = repeats;
       if (repeat !== undefined && isIdle() && draftRepeat(repeat.request, parts) === 'refused')
@@ -269,8 +286,12 @@ export function createLane(context: LaneContext): Lane {
         },
       };
     },
-    repeat(request) {
+    async repeat(request) {
+      // What made an operator try again may be a limit that was raised a moment ago.
+      const prepared = await prepareStream(link, options, { provision: false, planned: true });
+      if (prepared.kind === 'fit' && prepared.state.created === known?.created) know(prepared.state);
       const written = createDeferred<'planned' | 'abandoned'>();
+      if (closed) return 'abandoned';
       repeats.push({ request, written });
       context.wake();
       return written.promise;
@@ -288,9 +309,14 @@ export function createLane(context: LaneContext): Lane {
       const prepared = await prepareStream(link, options, { provision: false, planned: true });
       if (prepared.kind === 'unfit') return gate.doubt('the stream could not be looked up');
       const { created, lastSequence } = prepared.state;
+      if (created === known?.created) know(prepared.state);
       if (created !== known?.created) gate.doubt('the stream was made anew');
       else if (lastSequence < (settledTo ?? 0)) gate.doubt('the stream has lost its tail');
-      else if (expectedEnd !== undefined && outlet.expectedEnd === expectedEnd && lastSequence !== expectedEnd)
+      else if (
+        expectedEnd !== undefined &&
+        outlet.expectedEnd === expectedEnd &&
+        lastSequence !== expectedEnd
+      )
         gate.doubt('the stream has grown or shrunk by other hands');
     },
     adopt(mode) {
@@ -303,6 +329,7 @@ export function createLane(context: LaneContext): Lane {
     },
     discarded: (positions) => letters.discarded(positions),
     close() {
+      closed = true;
       for (const { written } of repeats.splice(0)) written.resolve('abandoned');
       adoption?.done.resolve({ kind: 'refused', reason: 'the leadership ended' });
       outlet.close();

@@ -1,6 +1,6 @@
 import type { Batch } from '../batch-log/batch.ts';
-import { openLetters, parkIfLeading } from '../dead-letters/letters.ts';
 import type { NewLetter } from '../dead-letters/letter.ts';
+import { openLetters, parkIfLeading } from '../dead-letters/letters.ts';
 import type { StoredEvent } from '../event.ts';
 import { createPublisher, encodeHeaders } from '../jetstream/index.ts';
 import type { Cargo } from './cargo.ts';
@@ -66,7 +66,8 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     onFailure(token, outcome) {
       meter.failed(outcome.kind);
       const event = queue.at(token)?.event;
-      if (outcome.kind === 'refused' && event !== undefined) return bury({ token, event, reason: outcome.reason });
+      if (outcome.kind === 'refused' && event !== undefined)
+        return bury({ token, event, reason: outcome.reason });
       if (outcome.kind === 'duplicate') {
         if (event !== undefined) duplicates.set(event.position, outcome.sequence);
         gate.doubt('the broker calls it a duplicate, which proves nothing');
@@ -179,14 +180,22 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       return refill.length - loaded;
     },
     get hungry() {
-      return graves.length > 0 || (outlet.behind > 0 && gate.state.kind === 'flowing' && queue.pending <= LOADED_AT_MOST / 2);
+      return (
+        graves.length > 0 ||
+        (outlet.behind > 0 && gate.state.kind === 'flowing' && queue.pending <= LOADED_AT_MOST / 2)
+      );
     },
     expectedEnd: undefined,
     bounds: (count) => ({ first: highestSeen + 1, last: highestSeen + count }),
     send(cargo: readonly Cargo[], row: Batch) {
       for (const one of cargo) {
         if (one.kind !== 'event') throw new Error('markers have no place outside the chain');
-        queue.add({ event: one.event, batch: row.batch, messageId: one.messageId, safeUntilMs: Number.POSITIVE_INFINITY });
+        queue.add({
+          event: one.event,
+          batch: row.batch,
+          messageId: one.messageId,
+          safeUntilMs: Number.POSITIVE_INFINITY,
+        });
       }
       handedOver = row.batch;
       pump();
@@ -216,7 +225,13 @@ export function createKeyOutlet(context: OutletContext): Outlet {
         const found = await lookUpUnsettled(context, { last, stream: state, signal, settledTo });
         settledTo = settledTo ?? last.settledTo;
         letters.restart(await openLetters(session, stream));
-        meter.reconciled({ lost: found.lost, newlySettled: found.stored.size, foreign: 0, disordered: 0, unplanned: 0 });
+        meter.reconciled({
+          lost: found.lost,
+          newlySettled: found.stored.size,
+          foreign: 0,
+          disordered: 0,
+          unplanned: 0,
+        });
         takeOver(found, state.lastSequence);
         highestSeen = state.lastSequence;
       }

@@ -1,5 +1,5 @@
-import type { LetterFates } from '../dead-letters/letters.ts';
 import type { LetterOutcome, NewLetter, OpenLetter } from '../dead-letters/letter.ts';
+import type { LetterFates } from '../dead-letters/letters.ts';
 import type { StoredEvent } from '../event.ts';
 import type { Pause } from './lane-state.ts';
 
@@ -16,7 +16,10 @@ export interface LaneLetters {
   triage(events: readonly Suspect[]): Triage | Pause;
   /** What a triage, or a refusal, decided is written down. */
   commit(letters: readonly NewLetter[]): void;
-  letterFor(event: StoredEvent, why: { outcome: LetterOutcome; reason: string; state: NewLetter['state'] }): NewLetter;
+  letterFor(
+    event: StoredEvent,
+    why: { outcome: LetterOutcome; reason: string; state: NewLetter['state'] },
+  ): NewLetter;
   /** Later events of this key wait. */
   holds(key: string | null): boolean;
   /** These are being sent again: their keys go on behind them. */
@@ -91,8 +94,9 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
     type,
     ...why,
   });
-  const tooMany = (more: number): Pause | undefined =>
-    open.size + more <= atMost
+  // Checked before more are added: one look may add as many as it has events.
+  const tooMany = (): Pause | undefined =>
+    open.size < atMost
       ? undefined
       : {
           outcome: 'refused',
@@ -121,7 +125,7 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
         else events.push(event);
         if (fault !== undefined && policy === 'hold' && key !== null) heads.add(key);
       }
-      const pause = tooMany(letters.length);
+      const pause = letters.length === 0 ? undefined : tooMany();
       if (pause !== undefined) return pause;
       inARow = run;
       return { events, letters };
@@ -148,7 +152,8 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
         remember(position, open.get(position)?.key ?? null, 'parked');
       }
     },
-    inState: (state) => [...open].filter(([, letter]) => letter.state === state).map(([position]) => position),
+    inState: (state) =>
+      [...open].filter(([, letter]) => letter.state === state).map(([position]) => position),
     takeFates() {
       if (fates.marked.length + fates.stored.length === 0) return undefined;
       const taken = fates;
@@ -161,7 +166,8 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
     discarded(positions) {
       for (const position of positions) forget(position);
     },
-    refused: () => (++inARow >= IN_A_ROW ? inARowPause('refused', 'the broker refused each of them') : tooMany(1)),
+    refused: () =>
+      ++inARow >= IN_A_ROW ? inARowPause('refused', 'the broker refused each of them') : tooMany(),
     stored() {
       inARow = 0;
     },

@@ -83,7 +83,5 @@ function doubtfulOf(batches: readonly Batch[], settledTo: number): Map<number, D
 }
 
 function batchAt(batches: readonly Batch[], sequence: number): number {
-  return (
-    batches.find((row) => row.firstSequence <= sequence && sequence <= row.lastSequence)?.batch ?? 0
-  );
+  return batches.find((row) => row.firstSequence <= sequence && sequence <= row.lastSequence)?.batch ?? 0;
 }

@@ -93,8 +93,9 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
     foreign: foreign.length + beyond.foreign,
     unplanned: beyond.unplanned,
     lost: refill.filter(({ what, sequence }) => what === 'event' && sequence <= settledTo).length,
-    newlySettled: verdict.ours.filter((sequence) => isNewEvent(placement.slots.get(sequence), sequence, settledTo))
-      .length,
+    newlySettled: verdict.ours.filter((sequence) =>
+      isNewEvent(placement.slots.get(sequence), sequence, settledTo),
+    ).length,
   };
 }
 
@@ -161,7 +162,10 @@ function highestLive({ slots }: Placement, atMost: number): number | null {
  * A message out of its place with the position of one of our events, but another event id, is of a timeline that the
  * database has lost (a failover to a standby that was behind): a stranger's, though its source is ours.
  */
-async function withoutStrangers({ session, source }: ReconcileContext, inspection: Inspection): Promise<Verdict> {
+async function withoutStrangers(
+  { session, source }: ReconcileContext,
+  inspection: Inspection,
+): Promise<Verdict> {
   const { placement, messages, verdict } = inspection;
   const ids = await eventIdsAt(
     session,
@@ -187,7 +191,12 @@ async function readBeyond(
   const count = Math.max(0, stream.lastSequence - from);
   if (count === 0) return { foreign: 0, unplanned: [] };
   const first = Math.max(from + 1, stream.lastSequence - BEYOND_AT_MOST + 1);
-  const messages = await readBack(link, { stream: stream.name, from: first, to: stream.lastSequence, signal });
+  const messages = await readBack(link, {
+    stream: stream.name,
+    from: first,
+    to: stream.lastSequence,
+    signal,
+  });
   const unplanned = messages.filter(
     (message) => message.kind === 'message' && message.source === source && message.position !== null,
   );
@@ -209,7 +218,12 @@ function refillOf(options: {
     if (slot === undefined) throw new Error(`the batch log plans nothing for sequence ${sequence}`);
     const { position, what, replay } = slot;
     const fits = what === 'event' && (replay || !stored.has(position));
-    refill.push({ sequence, position, what: fits ? 'event' : 'marker', unlogged: !fits && what !== 'marker' });
+    refill.push({
+      sequence,
+      position,
+      what: fits ? 'event' : 'marker',
+      unlogged: !fits && what !== 'marker',
+    });
   }
   return refill;
 }

@@ -45,7 +45,10 @@ export function createStreamOutlet(context: OutletContext): Outlet {
   let givingUp = false;
 
   /** Takes over what a reconciliation found, and writes down what it decided. */
-  async function takeOver(result: Reconciliation, comparison: Comparison): Promise<'done' | 'paused' | 'fenced'> {
+  async function takeOver(
+    result: Reconciliation,
+    comparison: Comparison,
+  ): Promise<'done' | 'paused' | 'fenced'> {
     const { refusal } = chain;
     [refill, loaded] = [[], 0];
     chain.restart(result.decided, result.settledTo);
@@ -118,7 +121,8 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     for (const position of letters.inState('marking'))
       if (isDecided(placement.markers.get(position))) letters.settled(position, 'marker');
     for (const position of letters.inState('retrying'))
-      if (isDecided(placement.places.get(position)) && !again.has(position)) letters.settled(position, 'event');
+      if (isDecided(placement.places.get(position)) && !again.has(position))
+        letters.settled(position, 'event');
   }
 
   async function load(slots: readonly Refill[]): Promise<readonly Cargo[] | 'fenced' | undefined> {
@@ -204,7 +208,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
       const result = await reconcile({ session, link, stream: state, source, last, known, signal });
       const taken = await takeOver(result, comparison);
       if (taken !== 'done') return taken === 'fenced' ? 'fenced' : 'waiting';
-      chain.flow();
+      chain.flow({ idle: outlet.pending === 0 });
       if ((await outlet.feed()) === 'fenced') return 'fenced';
       return chain.gate.state.kind === 'flowing' ? 'flowing' : 'waiting';
     },
