@@ -1,6 +1,6 @@
 import { type PositionRanges, parseMultirange, sizeOf } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
-import type { NewestRow } from './newest.ts';
+import type { LastRow } from './recover.ts';
 
 /** Some rows of a stream's log that follow each other, taken together. */
 export interface LogPage {
@@ -76,7 +76,7 @@ const STRIDE = 64;
  */
 export async function batchBefore(
   session: Session,
-  { stream, batch }: NewestRow,
+  { stream, batch }: LastRow,
   position: number,
 ): Promise<number> {
   let [low, high] = [0, batch];

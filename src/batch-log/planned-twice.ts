@@ -8,7 +8,7 @@ import {
 import { createPositionSet } from '../postgres/position-set.ts';
 import type { Session } from '../postgres/session.ts';
 import type { LogPage } from './log-pages.ts';
-import { newestRows } from './newest.ts';
+import { lastRows } from './recover.ts';
 
 /** Finds positions that two rows planned as `new`, in whatever streams: nothing further down would refuse the second. */
 export interface PlannedTwice {
@@ -57,7 +57,7 @@ const ROWS_AT_MOST = 1_000;
 /** The rows that planned these positions as `new`, at most a thousand. */
 export async function rowsNaming(session: Session, positions: PositionRanges): Promise<NamingRow[]> {
   const found: NamingRow[] = [];
-  for (const { stream, batch: newest } of await newestRows(session)) {
+  for (const { stream, batch: newest } of await lastRows(session)) {
     for (let after = 0; after < newest && found.length < ROWS_AT_MOST; after += BATCHES_AT_ONCE) {
       const rows = await session.query({
         text: `select batch, (positions * $1::int8multirange)::text from postcommit.batches

@@ -29,15 +29,15 @@ export async function pruneIfLeading(
   const prune = () =>
     session.query({
       text: `with oldest as materialized (
-               select * from postcommit.batches where stream = $1 and batch < $5 order by batch limit ${ROWS_AT_ONCE}),
+               select * from postcommit.batches where stream = $1 and batch < $6 order by batch limit ${ROWS_AT_ONCE}),
              needed as (
                select b.batch from oldest b
-                where b.read_to >= $6 or upper(b.positions) > $7 or upper(b.parked) > $7 or not (${IS_SETTLED})
+                where b.read_to >= $7 or upper(b.positions) > $8 or upper(b.parked) > $8 or not (${IS_SETTLED})
                    or (b.incarnation = $2 and b.ordering = 'stream' and b.last_sequence > $3::int8 - ${SLOTS_KEPT})
                 order by b.batch limit 1),
              pruned as (
                delete from postcommit.batches b
-                where b.stream = $1 and exists (select from postcommit.lease where epoch = $8)
+                where b.stream = $1 and exists (select from postcommit.lease where epoch = $9)
                   and b.batch < coalesce((select batch from needed), (select max(batch) + 1 from oldest))
                returning 1)
              select count(*) from pruned`,

@@ -1,45 +1,49 @@
 import { type PositionRanges, parseMultirange } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
-import type { NewestRow } from './newest.ts';
+import type { LastRow } from './recover.ts';
 
-/** What a lane knows to be stored in its stream. */
+/** What of a stream's plans is known to be stored. */
 export interface SettledStream {
   readonly stream: string;
-  /** Highest sequence known to hold our message: decides about rows in `stream` ordering. Null: none. */
+  /** Highest sequence known to hold our message; null: none. */
   readonly settledTo: number | null;
-  /** Every row up to this batch is settled: decides about rows in `key` and `none` ordering. Null: none. */
+  /** Every row up to this batch is settled; null: none, or slots say it. */
   readonly settledBatch: number | null;
 }
 
-/** The newest row of a stream's log, with what is known to be stored now instead of when it was planned. */
-export type SettledLog = NewestRow & SettledStream;
+/** The newest row of a stream's log, with what is known to be stored. */
+export type SettledLog = LastRow & SettledStream;
 
 /**
- * What is settled in each stream of the log: what the lanes know, and for a stream that is no lane any more, what its
- * own log says. Undefined if a lane has not compared log and stream yet: then nobody knows.
+ * What is settled in each stream of the log: as its lane knows it now, or else (it is no lane any more, or has not
+ * compared log and stream yet) as its newest row says it was when that was planned.
  */
 export function settledLogs(
-  newest: readonly NewestRow[],
+  newest: readonly LastRow[],
   lanes: readonly SettledStream[],
-): readonly SettledLog[] | undefined {
-  const logs = newest.map((row) => ({ ...row, ...lanes.find(({ stream }) => stream === row.stream) }));
-  const unknown = logs.some((log, i) =>
-    log.ordering === 'stream'
-      ? log.settledTo === null && newest[i]?.settledTo !== null
-      : log.settledBatch === null && newest[i]?.settledBatch !== null,
-  );
-  return unknown ? undefined : logs;
+): readonly SettledLog[] {
+  return newest.map((row) => {
+    const lane = lanes.find(({ stream }) => stream === row.stream);
+    const { settledTo, settledBatch } = row;
+    return {
+      ...row,
+      settledTo: lane?.settledTo ?? settledTo,
+      settledBatch: lane?.settledBatch ?? settledBatch,
+    };
+  });
 }
 
 /**
  * Whether a row b is settled, as SQL of the parameters that `settledParameters` gives. Rows of an older incarnation
- * are: what of theirs was not stored was planned again in the newer one, and its rows decide.
+ * are: what of theirs was not stored was planned again in the newer one, and its rows decide. A stream that has slots
+ * now had them for everything that was not stored before it had; one that has none counts the rows from before, too.
  */
-export const IS_SETTLED = `(b.incarnation <> $2 or case b.ordering when 'stream' then b.last_sequence <= $3::int8
+export const IS_SETTLED = `(b.incarnation <> $2 or case when $5 then b.ordering <> 'stream' or b.last_sequence <= $3::int8
   else b.batch <= $4::int8 end) is true`;
 
-export function settledParameters({ stream, incarnation, settledTo, settledBatch }: SettledLog): unknown[] {
-  return [stream, incarnation, settledTo, settledBatch];
+export function settledParameters(log: SettledLog): unknown[] {
+  const { stream, incarnation, settledTo, settledBatch, ordering } = log;
+  return [stream, incarnation, settledTo, settledBatch, ordering === 'stream'];
 }
 
 /**

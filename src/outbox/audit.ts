@@ -1,9 +1,9 @@
-import { newestRows } from '../batch-log/newest.ts';
+import { lastRows } from '../batch-log/recover.ts';
 import {
   differenceOf,
   type PositionRanges,
   parseMultirange,
-  sizeOf,
+  rangesOf,
   unionOf,
 } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
@@ -57,10 +57,7 @@ export async function uncoveredOf(
   const above = [Math.max(reusedUpTo, Number.MIN_SAFE_INTEGER) + 1, Number.MAX_SAFE_INTEGER];
   const found = leaves.map(({ segment, uncovered, reused }) => ({
     segment,
-    ranges: unionOf([
-      uncovered.ranges(RANGES_A_LEAF),
-      differenceOf(reused.ranges(RANGES_A_LEAF), above),
-    ]),
+    ranges: unionOf([uncovered.ranges(RANGES_A_LEAF), differenceOf(reused.ranges(RANGES_A_LEAF), above)]),
   }));
   const shared = await sharedPositions(session, unionOf(found.map(({ ranges }) => ranges)));
   const apart = found.map(({ segment, ranges }) => ({ segment, ranges: differenceOf(ranges, shared) }));
@@ -81,11 +78,11 @@ async function sharedPositions(session: Session, ranges: PositionRanges): Promis
   return rangesOf(rows.map(([position]) => Number(position)));
 }
 
-/** What of it no plan has named since. To be asked while nothing is accepted and not planned. */
+/** What of it no plan has named since. What is accepted and not planned yet is for the caller to leave out. */
 export async function confirmUncovered(session: Session, { leaves, seen }: Uncovered): Promise<Uncovered> {
   const named: PositionRanges[] = [];
   const now = new Map(seen);
-  for (const { stream, batch } of await newestRows(session)) {
+  for (const { stream, batch } of await lastRows(session)) {
     const [row] = await session.query({
       name: 'postcommit_named_since',
       text: `select coalesce(range_agg(positions), '{}') + coalesce(range_agg(parked), '{}')
@@ -95,11 +92,16 @@ export async function confirmUncovered(session: Session, { leaves, seen }: Uncov
     named.push(parseMultirange(row?.[0] ?? '{}'));
     now.set(stream, batch);
   }
-  const since = unionOf(named);
-  const left = leaves.map(({ segment, ranges }) => ({ segment, ranges: differenceOf(ranges, since) }));
-  return { leaves: left.filter(({ ranges }) => ranges.length > 0), seen: now };
+  return leaveOut({ leaves, seen: now }, unionOf(named));
 }
 
-export function countUncovered({ leaves }: Uncovered): number {
-  return leaves.reduce((sum, { ranges }) => sum + sizeOf(ranges), 0);
+/** All positions in it, whatever leaf they lie in. */
+export function positionsIn({ leaves }: Uncovered): PositionRanges {
+  return unionOf(leaves.map(({ ranges }) => ranges));
+}
+
+/** The same without some positions. */
+export function leaveOut({ leaves, seen }: Uncovered, positions: PositionRanges): Uncovered {
+  const left = leaves.map(({ segment, ranges }) => ({ segment, ranges: differenceOf(ranges, positions) }));
+  return { leaves: left.filter(({ ranges }) => ranges.length > 0), seen };
 }

@@ -4,7 +4,6 @@ import {
   differenceOf,
   type PositionRanges,
   rangesOf,
-  sizeOf,
   unionOf,
 } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
@@ -34,14 +33,16 @@ export interface Capture {
   /** Inserts go to this leaf from now on; called before the switch. */
   addSegment(segment: number): void;
   /**
-   * Rows that were passed over become gaps again, and the next looks find them. Returns how many; what will be read
-   * anyway (in a gap, above the cursor in a leaf that is read) is left alone, so calling it again changes nothing.
-   * Only for rows of which it is certain that no plan names them and none that was accepted is about to: they would be
-   * published twice. See `reopenUncovered`.
+   * Rows that were passed over become gaps again, and the next looks find them. Returns which; what will be read anyway
+   * (in a gap, above the cursor in a leaf that is read) is left alone, so calling it again changes nothing. Only for
+   * rows of which it is certain that no plan names them and none that was accepted is about to: they would be published
+   * twice. A look that is under way does not matter, it has none of them.
    */
-  reopen(leaves: readonly LeafRanges[]): number;
-  /** Looks accepted so far. */
-  readonly accepted: number;
+  reopen(leaves: readonly LeafRanges[]): PositionRanges;
+  /** The position was not read yet and may still turn up. */
+  isOpen(position: number): boolean;
+  /** Another reader that goes on from here; to be called while no look is under way. */
+  fork(): Capture;
   readonly state: CaptureState;
 }
 
@@ -87,15 +88,28 @@ const READ_LIMIT_MANY_GAPS = 8_000;
 /** Above so many gaps a bulk transaction has ended: read more at once, or draining would be quadratic. */
 const VERY_MANY_GAPS = 4_000;
 
-export function createCapture(session: Session, start: CaptureStart): Capture {
-  const gaps = createGaps(start.gaps);
-  const segments = createLiveSegments();
-  let cursor = start.cursor;
-  let currentSegment = 0;
+export function createCapture(session: Session, { cursor, gaps }: CaptureStart): Capture {
+  return captureFrom(session, {
+    cursor,
+    gaps: createGaps(gaps),
+    segments: createLiveSegments(),
+    currentSegment: 0,
+  });
+}
+
+interface Place {
+  readonly cursor: number;
+  readonly gaps: Gaps;
+  readonly segments: LiveSegments;
+  readonly currentSegment: number;
+}
+
+function captureFrom(session: Session, place: Place): Capture {
+  const { gaps, segments } = place;
+  let { cursor, currentSegment } = place;
   let cutBefore = false;
   let listedAtMs = Number.NEGATIVE_INFINITY;
   let listings = 0;
-  let accepted = 0;
   /** The listings before the last look. */
   let lookedAfter = 0;
 
@@ -126,7 +140,6 @@ export function createCapture(session: Session, start: CaptureStart): Capture {
       cursor = readTo;
       currentSegment = result.segment;
       segments.current(result.segment);
-      accepted++;
       cutBefore = result.cut; // Not `look.cutOff`: lowest gaps that bring nothing would hold up everything else.
     },
     async list() {
@@ -146,9 +159,9 @@ export function createCapture(session: Session, start: CaptureStart): Capture {
     },
     addSegment: (segment) => segments.add(segment),
     reopen: (leaves) => reopenPassed({ gaps, segments, cursor }, leaves),
-    get accepted() {
-      return accepted;
-    },
+    isOpen: (position) => position > cursor || gaps.has(position),
+    fork: () =>
+      captureFrom(session, { cursor, gaps: gaps.fork(), segments: segments.fork(), currentSegment }),
     get state() {
       return {
         cursor,
@@ -181,19 +194,20 @@ async function measureLeft(session: Session, segments: LiveSegments): Promise<vo
 function reopenPassed(
   { gaps, segments, cursor }: { gaps: Gaps; segments: LiveSegments; cursor: number },
   leaves: readonly LeafRanges[],
-): number {
+): PositionRanges {
   const open = gaps.ranges;
   const above = [cursor + 1, Number.MAX_SAFE_INTEGER];
-  let count = 0;
-  const below: PositionRanges[] = [];
+  const closed: PositionRanges[] = [];
+  const passed: PositionRanges[] = [];
   for (const { segment, ranges } of leaves) {
-    const passed = differenceOf(ranges, open);
-    below.push(differenceOf(passed, above));
-    count += sizeOf(segments.live.includes(segment) ? differenceOf(passed, above) : passed);
+    const notOpen = differenceOf(ranges, open);
+    const below = differenceOf(notOpen, above);
+    closed.push(below);
+    passed.push(segments.live.includes(segment) ? below : notOpen);
     segments.revive(segment);
   }
-  gaps.reopen(unionOf(below));
-  return count;
+  gaps.reopen(unionOf(closed));
+  return unionOf(passed);
 }
 
 /** Repeats the read while its own snapshot shows that it left something out. */

@@ -1,6 +1,6 @@
 import { batchBefore, type LogPage, logPages } from '../batch-log/log-pages.ts';
-import { type NewestRow, newestRows } from '../batch-log/newest.ts';
 import { createPlannedTwice } from '../batch-log/planned-twice.ts';
+import { type LastRow, lastRows } from '../batch-log/recover.ts';
 import { differenceOf, type PositionRanges, unionOf } from '../postgres/position-ranges.ts';
 import { createPositionSet, type PositionSet } from '../postgres/position-set.ts';
 import type { Session } from '../postgres/session.ts';
@@ -59,7 +59,7 @@ export async function* takeCensus(
   const seen = new Map<string, number>();
   const twice = createPlannedTwice(session);
   let rows = 0;
-  for (const newest of await newestRows(session)) {
+  for (const newest of await lastRows(session)) {
     const { stream } = newest;
     const after = request.rowsOnly ? await startFor(session, newest, leaves) : 0;
     seen.set(stream, after);
@@ -77,7 +77,7 @@ export async function* takeCensus(
 
 /** What was planned since it was taken. A row that it did not see is not in it. */
 export async function catchUp(session: Session, { leaves, seen }: Census): Promise<void> {
-  for (const { stream } of await newestRows(session)) {
+  for (const { stream } of await lastRows(session)) {
     for await (const page of logPages(session, { stream, after: seen.get(stream) ?? 0 })) {
       for (const leaf of leaves) await compare(session, leaf, page);
       seen.set(stream, page.to);
@@ -133,7 +133,7 @@ async function* readLeaves(
 }
 
 /** Below the first row that can name one of theirs. */
-async function startFor(session: Session, newest: NewestRow, leaves: readonly Leaf[]): Promise<number> {
+async function startFor(session: Session, newest: LastRow, leaves: readonly Leaf[]): Promise<number> {
   const lowest = Math.min(...leaves.map(({ low }) => low));
   return Number.isFinite(lowest) ? batchBefore(session, newest, lowest) : newest.batch;
 }

@@ -1,7 +1,6 @@
-import { newestRows } from '../batch-log/newest.ts';
+import { lastRows } from '../batch-log/recover.ts';
 import { type SettledStream, settledLogs, unsettledPositions } from '../batch-log/settled.ts';
 import { KEPT_AT_ONCE, keepContent } from '../dead-letters/keep-content.ts';
-import { createPositionSet } from '../postgres/position-set.ts';
 import type { Session } from '../postgres/session.ts';
 import { withoutWaiting } from '../postgres/without-waiting.ts';
 import { type Uncovered, uncoveredOf } from './audit.ts';
@@ -16,13 +15,13 @@ export type Emptying =
   | { readonly kind: 'unsettled'; readonly rows: number; readonly streams: readonly string[] }
   /** Rows that no plan holds: written to an explicit position, straight into the leaf, or by a sequence set back. */
   | { readonly kind: 'uncovered'; readonly rows: number; readonly found: Uncovered }
-  /** Someone uses the leaf (a dump, a late writer), or a lane does not know yet what is stored: later. */
+  /** Someone uses the leaf (a dump, a late writer): later. */
   | { readonly kind: 'busy' }
   | { readonly kind: 'fenced' };
 
 export interface EmptyOptions {
   readonly epoch: number;
-  /** What is settled in the streams of the lanes; for other streams of the log, its newest row says it. */
+  /** What lanes know to be stored. Of other streams the log's newest row says it. */
   readonly settled: readonly SettledStream[];
   /** Milliseconds after which comparing pauses until the next call. */
   readonly budgetMs: number;
@@ -128,8 +127,7 @@ async function unsettledRows(
   { leaves }: Census,
   lanes: readonly SettledStream[],
 ): Promise<Emptying | { readonly kind: 'settled' }> {
-  const logs = settledLogs(await newestRows(session), lanes);
-  if (logs === undefined) return { kind: 'busy' };
+  const logs = settledLogs(await lastRows(session), lanes);
   const streams: string[] = [];
   let rows = 0;
   for (const log of logs) {

@@ -3,7 +3,9 @@ import type { Session } from '../postgres/session.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** `moved`: an audit has to follow at once; positions up to `reusedUpTo` may have been drawn a second time. */
-export type SequenceGuard = { readonly kind: 'sound' } | { readonly kind: 'moved'; readonly reusedUpTo: number };
+export type SequenceGuard =
+  | { readonly kind: 'sound' }
+  | { readonly kind: 'moved'; readonly reusedUpTo: number };
 
 /** Values that writers had drawn already and not used when the sequence was moved. */
 const DRAWN_MEANWHILE = 1_000;

@@ -1,5 +1,5 @@
-import { newestRows } from '../batch-log/newest.ts';
 import { pruneIfLeading } from '../batch-log/prune.ts';
+import { lastRows } from '../batch-log/recover.ts';
 import { type SettledStream, settledLogs } from '../batch-log/settled.ts';
 import type { Uncovered } from '../outbox/audit.ts';
 import type { Capture } from '../outbox/capture.ts';
@@ -38,7 +38,12 @@ export interface RingFacts {
 /** `uncovered`: rows in old leaves that no plan holds, to be looked into again. */
 export type RingTurn =
   | { readonly kind: 'fenced' }
-  | { readonly kind: 'done'; readonly uncovered: readonly Uncovered[] };
+  | { readonly kind: 'done'; readonly uncovered: readonly UncoveredLeaf[] };
+
+export interface UncoveredLeaf {
+  readonly segment: number;
+  readonly found: Uncovered;
+}
 
 /** Moves inserts on when it is time, and empties what is past the retention. Nobody ever waits for it. */
 export interface Ring {
@@ -55,17 +60,18 @@ const SAID_AGAIN_AFTER_MS = 600_000;
 
 export function createRing(context: RingContext): Ring {
   const checks = new Map<number, LeafCheck>();
-  const said = new Map<number, { what: string; atMs: number }>();
+  const said = new Map<number, { what: Emptying['kind']; atMs: number }>();
   let pruneDue = true;
 
   /** Once for each state that a leaf is in, and now and then. */
   function tell(segment: number, outcome: Emptying): void {
     const line = lineFor(segment, outcome);
+    if (line === undefined || outcome.kind === 'emptied') said.delete(segment);
     if (line === undefined) return;
     const last = said.get(segment);
     const nowMs = performance.now();
-    if (last?.what === line.message && nowMs - last.atMs < SAID_AGAIN_AFTER_MS) return;
-    said.set(segment, { what: line.message, atMs: nowMs });
+    if (last?.what === outcome.kind && nowMs - last.atMs < SAID_AGAIN_AFTER_MS) return;
+    said.set(segment, { what: outcome.kind, atMs: nowMs });
     if (line.level === 'info') context.logger.info(line.fields, line.message);
     else context.logger.warn(line.fields, line.message);
   }
@@ -75,23 +81,20 @@ export function createRing(context: RingContext): Ring {
     checks.set(segment, check);
     const budgetMs = Math.max(0, deadlineMs - performance.now());
     const outcome = await check.emptyIfStored({ epoch: context.epoch, settled: lanes, budgetMs });
+    if (outcome.kind === 'emptied') pruneDue = true;
     tell(segment, outcome);
     return outcome;
   }
 
   async function emptyOld(leaves: readonly number[], facts: RingFacts): Promise<RingTurn> {
-    const uncovered: Uncovered[] = [];
+    const uncovered: UncoveredLeaf[] = [];
     const deadlineMs = performance.now() + CHECK_MS;
-    for (const segment of SEGMENTS) {
-      if (!leaves.includes(segment)) {
-        checks.delete(segment); // Written or read again: what was known of it is out of date.
-        continue;
-      }
+    // Written or read again: what was known of such a leaf is out of date.
+    for (const segment of SEGMENTS) if (!leaves.includes(segment)) checks.delete(segment);
+    for (const segment of leaves) {
       const outcome = await empty(segment, facts, deadlineMs);
       if (outcome.kind === 'fenced') return outcome;
-      if (outcome.kind === 'uncovered') uncovered.push(outcome.found);
-      if (outcome.kind === 'emptied') pruneDue = true;
-      if (outcome.kind === 'emptied' || outcome.kind === 'busy') said.delete(segment);
+      if (outcome.kind === 'uncovered') uncovered.push({ segment, found: outcome.found });
     }
     return { kind: 'done', uncovered };
   }
@@ -108,7 +111,9 @@ export function createRing(context: RingContext): Ring {
       const turn = await emptyOld(oldLeaves(leaves, current, { ...context, ...facts }), facts);
       if (turn.kind === 'fenced') return turn;
       if (pruneDue) pruneDue = await prune(facts, context);
-      return (await rotate(leaves, current, { ...context, ...facts })) === 'fenced' ? { kind: 'fenced' } : turn;
+      return (await rotate(leaves, current, { ...context, ...facts })) === 'fenced'
+        ? { kind: 'fenced' }
+        : turn;
     },
   };
 }
@@ -119,9 +124,13 @@ function oldLeaves(
   { captures, retentionMs }: RingContext & RingFacts,
 ): number[] {
   const used = new Set([current]);
-  for (const { state } of captures) for (const segment of [state.segment, ...state.liveSegments]) used.add(segment);
+  for (const { state } of captures)
+    for (const segment of [state.segment, ...state.liveSegments]) used.add(segment);
   return [...leaves.values()]
-    .filter(({ segment, newestMs, nowMs }) => !used.has(segment) && newestMs !== null && nowMs - newestMs > retentionMs)
+    .filter(
+      ({ segment, newestMs, nowMs }) =>
+        !used.has(segment) && newestMs !== null && nowMs - newestMs > retentionMs,
+    )
     .map(({ segment }) => segment);
 }
 
@@ -144,8 +153,8 @@ function full({ bytes, oldestMs, nowMs }: SegmentFacts, { segmentBytes, retentio
 /** Log rows go with the leaves they describe. Returns whether some are left for the next turn. */
 async function prune({ lanes, openFrom }: RingFacts, { session, epoch }: RingContext): Promise<boolean> {
   const lowestRow = await lowestPosition(session);
-  const logs = settledLogs(await newestRows(session), lanes);
-  if (lowestRow === 'busy' || logs === undefined) return true;
+  const logs = settledLogs(await lastRows(session), lanes);
+  if (lowestRow === 'busy') return true;
   const deadlineMs = performance.now() + PRUNE_MS;
   let left = false;
   for (const log of logs) {
