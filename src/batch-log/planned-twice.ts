@@ -54,13 +54,22 @@ export interface NamingRow {
 const BATCHES_AT_ONCE = 50_000;
 const ROWS_AT_MOST = 1_000;
 
-/** The rows that planned these positions as `new`, at most a thousand. */
+/**
+ * The rows that planned these positions as `new`, at most a thousand. A plan that is older than the row of the outbox at
+ * its position does not name it: the position was handed out again.
+ */
 export async function rowsNaming(session: Session, positions: PositionRanges): Promise<NamingRow[]> {
   const found: NamingRow[] = [];
   for (const { stream, batch: newest } of await lastRows(session)) {
     for (let after = 0; after < newest && found.length < ROWS_AT_MOST; after += BATCHES_AT_ONCE) {
       const rows = await session.query({
-        text: `select batch, (positions * $1::int8multirange)::text from postcommit.batches
+        text: `select batch, (positions * $1::int8multirange
+                 - coalesce((select range_agg(int8range(o.position, o.position, '[]')) from postcommit.outbox o
+                              where o.position between lower(positions * $1::int8multirange)
+                                                   and upper(positions * $1::int8multirange)
+                                and o.position <@ (positions * $1::int8multirange)
+                                and o.created_at > planned_at + interval '1 second'), '{}'))::text
+                 from postcommit.batches
                 where stream = $2 and batch > $3 and batch <= $4 and kind = 'new' and positions && $1::int8multirange
                 order by batch limit ${ROWS_AT_MOST}`,
         values: [formatMultirange(positions), stream, after, after + BATCHES_AT_ONCE],

@@ -123,6 +123,16 @@ export function* positionsOf(set: PositionRanges): Generator<number> {
   }
 }
 
+/** The lowest positions of a set, at most so many. */
+export function firstPositions(set: PositionRanges, atMost: number): number[] {
+  const first: number[] = [];
+  for (const position of positionsOf(set)) {
+    if (first.length === atMost) break;
+    first.push(position);
+  }
+  return first;
+}
+
 function at(values: readonly number[], index: number): number {
   const value = values[index];
   if (value === undefined) throw new RangeError(`no element ${index} in ${values.length}`);

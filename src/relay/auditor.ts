@@ -13,8 +13,8 @@ import type { CensusProgress } from '../outbox/census.ts';
 import { SEGMENTS } from '../outbox/live-segments.ts';
 import {
   differenceOf,
+  firstPositions,
   type PositionRanges,
-  positionsOf,
   sizeOf,
   unionOf,
 } from '../postgres/position-ranges.ts';
@@ -125,7 +125,7 @@ export function createAuditor(context: AuditorContext): Auditor {
       } else if (step.done === true) {
         searching = undefined;
         const passed = await reopenAndTell('search', step.value);
-        const finding = { found: sizeOf(passed), positions: firstOf(passed, NAMED) };
+        const finding = { found: sizeOf(passed), positions: firstPositions(passed, NAMED) };
         for (const { done } of asking) done.resolve(finding);
       }
     }
@@ -166,16 +166,7 @@ function tell({ metrics, logger }: AuditorContext, events: PositionRanges): void
   const count = sizeOf(events);
   metrics.auditFoundEvents.inc(count);
   logger.warn(
-    { event: 'uncovered-events', events: count, positions: firstOf(events, LOGGED) },
+    { event: 'uncovered-events', events: count, positions: firstPositions(events, LOGGED) },
     `${count} events were in no plan, where no reader looked any more (inserted at a position of somebody's choice, straight into a leaf, or by a sequence set back): they are published now`,
   );
-}
-
-function firstOf(ranges: PositionRanges, count: number): number[] {
-  const first: number[] = [];
-  for (const position of positionsOf(ranges)) {
-    if (first.length === count) break;
-    first.push(position);
-  }
-  return first;
 }
