@@ -1,11 +1,11 @@
 import { lastRows } from '../batch-log/recover.ts';
 import { type SettledStream, settledLogs, unsettledPositions } from '../batch-log/settled.ts';
-import { KEPT_AT_ONCE, keepContent } from '../dead-letters/keep-content.ts';
-import type { Session } from '../postgres/session.ts';
+import { KEPT_AT_ONCE, keepContent, keepContentStatement } from '../dead-letters/keep-content.ts';
+import { type Session, sqlState } from '../postgres/session.ts';
 import { withoutWaiting } from '../postgres/without-waiting.ts';
 import { type Uncovered, uncoveredOf } from './audit.ts';
 import { type Census, type CensusProgress, catchUp, takeCensus } from './census.ts';
-import { rowBeside } from './leaf-rows.ts';
+import { hasRowBeside } from './leaf-rows.ts';
 
 export type Emptying =
   | { readonly kind: 'emptied' }
@@ -70,20 +70,32 @@ export function createLeafCheck(session: Session, segment: number): LeafCheck {
 
   return {
     segment,
-    async emptyIfStored({ epoch, settled, budgetMs }) {
-      const known = await compare(budgetMs);
+    async emptyIfStored(options) {
+      const known = await compare(options.budgetMs);
       if (typeof known === 'string') return { kind: known };
-      const rows = missing(known);
-      if (rows > 0) return { kind: 'uncovered', rows, found: await uncoveredOf(session, known) };
-      const unsettled = await unsettledRows(session, known, settled);
-      if (unsettled.kind !== 'settled') return unsettled; // For as long as an outage lasts, without a lock.
-      if ((await keepAll(session, known)) === 'busy') return { kind: 'busy' };
-      const outcome = await withoutWaiting(session, () => emptyLocked(session, known, { epoch, settled }));
-      if (outcome === 'busy') return { kind: 'busy' };
-      if (outcome.kind === 'emptied' || outcome.kind === 'changed') forget();
-      return outcome.kind === 'changed' ? { kind: 'busy' } : outcome;
+      const obstacle = await obstacleTo(session, known, options.settled);
+      if (obstacle !== undefined) return obstacle;
+      const outcome = await truncateIfUnchanged(session, known, options.epoch);
+      if (outcome === 'emptied' || outcome === 'changed') forget();
+      return { kind: outcome === 'changed' ? 'busy' : outcome };
     },
   };
+}
+
+/** What is to be seen without a lock, for as long as an outage lasts; and what takes long is done. */
+async function obstacleTo(
+  session: Session,
+  census: Census,
+  settled: readonly SettledStream[],
+): Promise<Emptying | undefined> {
+  const rows = missing(census);
+  if (rows > 0) {
+    const found = await withoutWaiting(session, () => uncoveredOf(session, census));
+    return found === 'busy' ? { kind: 'busy' } : { kind: 'uncovered', rows, found };
+  }
+  const unsettled = await unsettledRows(session, census, settled);
+  if (unsettled.kind !== 'settled') return unsettled;
+  return (await keepAll(session, census)) === 'busy' ? { kind: 'busy' } : undefined;
 }
 
 /** Rows of the leaf that no plan means. */
@@ -91,34 +103,56 @@ function missing({ leaves }: Census): number {
   return leaves.reduce((sum, { uncovered, reused }) => sum + uncovered.size + reused.size, 0);
 }
 
-type Attempt = Emptying | { readonly kind: 'changed' };
+type Attempt = 'emptied' | 'changed' | 'busy' | 'fenced';
+
+/** What the block below raises. */
+const OUTCOMES: Readonly<Record<string, Attempt>> = {
+  '55P03': 'busy',
+  PC001: 'changed',
+  PC002: 'fenced',
+};
 
 /**
- * A late writer waits for this transaction, so it does little: the comparison was made before, and here it is only
- * looked up whether anybody has added to the leaf since. SHARE keeps writers out while that is done, and readers only
- * for the TRUNCATE itself.
+ * A late writer waits for as long as this holds its locks, so it does little, and all of it in one message: a relay that
+ * is frozen between two would hold them meanwhile. The comparison was made before; here it is only looked up whether
+ * anybody has added to the leaf since. SHARE keeps writers out for that, and readers are kept out for the TRUNCATE only.
  */
-async function emptyLocked(
+async function truncateIfUnchanged(
   session: Session,
-  census: Census,
-  { epoch, settled }: Omit<EmptyOptions, 'budgetMs'>,
+  { leaves: [leaf] }: Census,
+  epoch: number,
 ): Promise<Attempt> {
-  const [leaf] = census.leaves;
   if (leaf === undefined) throw new Error('a census of no leaf');
   const table = `postcommit.outbox_${leaf.segment}`;
-  await session.query({ text: `lock table ${table} in share mode nowait` });
-  if ((await rowBeside(session, leaf.segment, leaf.rows.ranges())) !== undefined) return { kind: 'changed' };
-  const unsettled = await unsettledRows(session, census, settled);
-  if (unsettled.kind !== 'settled') return unsettled;
-  if ((await keepContent(session, leaf)) === KEPT_AT_ONCE) return { kind: 'changed' };
-  const chair = await session.query({
-    text: 'select from postcommit.lease where epoch = $1 for update nowait',
-    values: [epoch],
-  });
-  if (chair.length === 0) return { kind: 'fenced' };
-  await session.query({ text: `lock table ${table} in access exclusive mode nowait` });
-  await session.query({ text: `truncate only ${table}` });
-  return { kind: 'emptied' };
+  const text = `begin isolation level read committed;
+    set local lock_timeout = '5ms';
+    set local synchronous_commit = local;
+    do $block$ declare kept int; begin
+      lock table ${table} in share mode nowait;
+      if ${hasRowBeside(leaf.segment, leaf.rows.ranges())} then
+        raise exception using errcode = 'PC001', message = 'rows were added';
+      end if;
+      ${keepContentStatement(leaf).replace('returning 1', '')};
+      get diagnostics kept = row_count;
+      if kept = ${KEPT_AT_ONCE} then
+        raise exception using errcode = 'PC001', message = 'dead letters were added';
+      end if;
+      perform from postcommit.lease where epoch = ${epoch} for update nowait;
+      if not found then raise exception using errcode = 'PC002', message = 'another epoch leads'; end if;
+      lock table ${table} in access exclusive mode nowait;
+      truncate only ${table};
+    end $block$;
+    commit`;
+  try {
+    await session.query({ text });
+    return 'emptied';
+  } catch (error) {
+    if (session.failed) throw error;
+    await session.query({ text: 'rollback' });
+    const outcome = OUTCOMES[sqlState(error) ?? ''];
+    if (outcome === undefined) throw error;
+    return outcome;
+  }
 }
 
 /** Planned is not stored: a broker that is down for longer than the retention must cost nothing. */

@@ -37,22 +37,13 @@ export async function* leafPages(
   }
 }
 
-/** A visible row of a leaf at a position that was not there when the leaf was looked through. */
-export async function rowBeside(
-  session: Session,
-  segment: number,
-  present: PositionRanges,
-): Promise<number | undefined> {
+/** SQL for whether a leaf has a visible row at a position besides these, wherever it lies. */
+export function hasRowBeside(segment: number, present: PositionRanges): string {
   const holes = complementOf(present, LOWEST_POSITION, HIGHEST_POSITION).map(boundOf);
-  const [from, to] = [holes.filter((_, i) => i % 2 === 0), holes.filter((_, i) => i % 2 === 1)];
-  const [row] = await session.query({
-    name: `postcommit_row_beside_${segment}`,
-    text: `select r.position from unnest($1::int8[], $2::int8[]) hole(low, high)
-            cross join lateral (select position from postcommit.outbox_${segment}
-                                 where position between hole.low and hole.high limit 1) r limit 1`,
-    values: [from, to],
-  });
-  return row === undefined ? undefined : Number(row[0]);
+  const array = (offset: number) => `'{${holes.filter((_, i) => i % 2 === offset).join(',')}}'::int8[]`;
+  return `exists (select from unnest(${array(0)}, ${array(1)}) hole(low, high)
+    cross join lateral (select from postcommit.outbox_${segment}
+                         where position between hole.low and hole.high limit 1) r)`;
 }
 
 /** PostgreSQL counts further than a number does. */

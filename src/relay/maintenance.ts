@@ -4,6 +4,7 @@ import { sleep } from '../lifecycle/abort.ts';
 import type { Capture } from '../outbox/capture.ts';
 import { readBacklog } from '../outbox/read.ts';
 import type { Session } from '../postgres/session.ts';
+import { withoutWaiting } from '../postgres/without-waiting.ts';
 import { pruneRequests } from '../requests/requests.ts';
 import type { Auditor } from './auditor.ts';
 import { guardSequence } from './guard-sequence.ts';
@@ -84,7 +85,8 @@ async function updateGauges({
   for (const meter of meters) meter.flush();
   const { cursor, gapsOpen } = capture.state;
   // Asked here, not remembered by the loop: while a lane is paused nobody reads, and the backlog grows all the same.
-  const backlog = await readBacklog(session, cursor);
+  const backlog = await withoutWaiting(session, () => readBacklog(session, cursor));
+  if (backlog === 'busy') return; // Somebody keeps everyone out of a leaf (a VACUUM FULL).
   const { events: behind, sinceMs } = lineUp.behind;
   const inFlight = lanes.reduce((sum, { pending }) => sum + pending, 0);
   metrics.pendingEvents.set(inFlight + behind + backlog.positions);

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { migrate } from '../../src/migrate/index.ts';
 import { createLeafCheck, type Emptying } from '../../src/outbox/emptying.ts';
 import { READ_SETTINGS } from '../../src/outbox/read.ts';
 import { openSession, type Session } from '../../src/postgres/session.ts';
@@ -48,8 +49,9 @@ export interface PlanRow {
   readonly openFrom?: number;
 }
 
-export async function openRingRig(): Promise<RingRig> {
-  const database = await createMigratedDatabase();
+/** On a server of the test's own, or on that of the run. */
+export async function openRingRig({ serverUrl }: { serverUrl?: string } = {}): Promise<RingRig> {
+  const database = serverUrl === undefined ? await createMigratedDatabase() : await migrated(serverUrl);
   const [relay, writer] = [scratchName('relay'), scratchName('writer')];
   const admin = new pg.Client({ connectionString: database.url });
   await admin.connect();
@@ -113,9 +115,14 @@ export async function openRingRig(): Promise<RingRig> {
       await admin.end();
       const { href } = new URL('/postgres', database.url);
       await database.drop();
-      await query(href, `drop role ${relay}, ${writer}`);
+      if (serverUrl === undefined) await query(href, `drop role ${relay}, ${writer}`);
     },
   };
+}
+
+async function migrated(url: string) {
+  await migrate({ url });
+  return { url, drop: () => Promise.resolve() };
 }
 
 const RESET = `
