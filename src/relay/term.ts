@@ -1,5 +1,5 @@
 import { createCoverage } from '../batch-log/coverage.ts';
-import { recoverCapture } from '../batch-log/recover.ts';
+import { lastRows, recoverCapture } from '../batch-log/recover.ts';
 import type { BrokerLink } from '../jetstream/index.ts';
 import {
   fenceLog,
@@ -23,9 +23,9 @@ import { createLookout } from './lookout.ts';
 import { runLoop } from './loop.ts';
 import { runMaintenance } from './maintenance.ts';
 import { serveOperators } from './operator.ts';
-import type { ResolvedOptions } from './options.ts';
+import type { LaneOptions, ResolvedOptions } from './options.ts';
 import { createPacer } from './pacer.ts';
-import { createRouter } from './router.ts';
+import { createRouter, type Router } from './router.ts';
 import { readSource } from './source.ts';
 import type { Straggler } from './straggler.ts';
 
@@ -97,13 +97,13 @@ async function leadWith(term: Term): Promise<TermEnd> {
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
   const parts = await buildParts(term, { work, reading });
   const maintenance = await openTermSession('postcommit maintenance', term);
-  for (const lane of parts.lanes) runAside(term, lane.tend(lost.signal));
+  for (const lane of [...parts.lanes, ...parts.closing]) runAside(term, lane.tend(lost.signal));
   runAside(term, runMaintenance({ ...parts, session: maintenance, epoch, options }, lost.signal));
   runAside(term, serveOperators({ ...parts, session: work, epoch, logger: options.logger }, running(term)));
   const end = await runLoop({ ...parts, wakeUp: context.wakeUp, turn: context.onTurn }, running(term));
   if (end === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
   if (lost.signal.aborted) throw new Error('the lead was lost');
-  await settle(parts.lanes, context);
+  await settle([...parts.lanes, ...parts.closing], context);
   await parts.pacer.close();
   await releaseIfLeading(leaseSession, epoch);
   return { kind: 'stopped' };
@@ -170,11 +170,12 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
   const capture = createCapture(reading, recovery);
   const listener: Listener = await listen({ url: options.databaseUrl(), logger, wake: wakeUp.wake });
   resources.push(() => listener.close());
-  const { lanes, meters } = await buildLanes(term, work);
+  const router = createRouter(options.lanes);
+  const { lanes, closing, meters, takeMoved } = await buildLanes(term, { work, router });
   const lookout = createLookout(capture);
   const planner = {
     lanes,
-    router: createRouter(options.lanes),
+    router,
     coverage: createCoverage(work, recovery.watermark),
     session: work,
   };
@@ -193,21 +194,26 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     lookout,
     lineUp,
     lanes,
+    closing,
     meters,
     pacer,
-    router: planner.router,
+    router,
+    takeMoved,
     openFrom: () => Math.min(...lineUp.captures.map(({ state }) => state.openFrom)),
     audit: async () => ({}),
   };
 }
 
-async function buildLanes({ context, resources }: Term, work: Session) {
+async function buildLanes({ context, resources }: Term, { work, router }: { work: Session; router: Router }) {
   const { options, link, epoch, wakeUp } = context;
   const { logger, metrics, provision, maxDeadLetters } = options;
   const source = options.source ?? (await readSource(work));
-  const meters = options.lanes.map(({ stream }) => createLaneMeter({ stream, metrics, logger }));
-  const lanes = options.lanes.map((laneOptions, i) =>
-    createLane({
+  let moved = false;
+  const meters: LaneMeter[] = [];
+  const build = (laneOptions: LaneOptions, number: number, closing: boolean) => {
+    const meter = createLaneMeter({ stream: laneOptions.stream, metrics, logger });
+    meters.push(meter);
+    const lane = createLane({
       options: laneOptions,
       session: work,
       link,
@@ -215,15 +221,37 @@ async function buildLanes({ context, resources }: Term, work: Session) {
       source,
       provision,
       maxDeadLetters,
-      meter: meters[i] as LaneMeter,
+      isElsewhere: (subject) => router(subject) >= 0 && router(subject) !== number,
+      onMoved() {
+        moved = true;
+      },
+      closing,
+      meter,
       wake: wakeUp.wake,
-    }),
-  );
-  resources.push(() => {
-    for (const lane of lanes) lane.close();
-  });
+    });
+    resources.push(() => lane.close());
+    return lane;
+  };
+  const lanes = options.lanes.map((one, number) => build(one, number, false));
+  const closing = (await streamsToClose(work, options.lanes)).map((one) => build(one, -1, true));
   context.onLanes(lanes);
-  return { lanes, meters };
+  const takeMoved = () => {
+    const taken = moved;
+    moved = false;
+    return taken;
+  };
+  return { lanes, closing, meters, takeMoved };
+}
+
+/** Streams of the log that are no lane any more, and whose last row does not say that all is settled. */
+async function streamsToClose(work: Session, lanes: readonly LaneOptions[]): Promise<LaneOptions[]> {
+  const rows = await lastRows(work);
+  return rows
+    .filter(({ stream }) => !lanes.some((lane) => lane.stream === stream))
+    .filter(({ ordering, settledTo, settledBatch, lastSequence, batch }) =>
+      ordering === 'stream' ? (settledTo ?? 0) < lastSequence : (settledBatch ?? 0) < batch - 1,
+    )
+    .map(({ stream, ordering }) => ({ stream, ordering, subjects: [] }));
 }
 
 /** Aborts when nothing more is to be planned. */
