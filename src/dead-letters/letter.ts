@@ -1,8 +1,11 @@
 /** `marking`: its slot is being filled with a marker. `held`: it waits behind a dead event of its key. */
 export type LetterState = 'marking' | 'parked' | 'held' | 'retrying' | 'resolved' | 'discarded';
 
-/** Why an event is set aside. `held`: nothing is wrong with it, an earlier event of its key is dead. */
-export type LetterOutcome = 'refused' | 'misrouted' | 'held';
+/**
+ * Why an event is set aside. `held`: nothing is wrong with it, an earlier event of its key is dead. `moved`: it was planned
+ * for a stream that does not take its subject any more, and is on its way to the lane that does.
+ */
+export type LetterOutcome = 'refused' | 'misrouted' | 'moved' | 'held';
 
 /** An event that the relay sets aside. Its content stays in the outbox row until that row goes. */
 export interface NewLetter {

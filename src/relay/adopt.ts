@@ -48,8 +48,8 @@ async function retained({ session, last }: { session: Session; last: Batch }): P
   return parseMultirange(row?.[0] ?? '{}');
 }
 
-/** Positions that were planned and are not known to be stored. */
-async function unsettled(options: {
+/** Positions that were planned and are neither known to be stored nor set aside. */
+export async function unsettled(options: {
   session: Session;
   last: Batch;
   settledTo: number | null;

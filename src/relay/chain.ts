@@ -48,7 +48,7 @@ export interface ChainOptions {
   readonly stream: string;
   readonly source: string;
   /** Where markers go. */
-  readonly markerSubject: string;
+  readonly markerSubject: () => string;
   readonly meter: LaneMeter;
   /** The gate closed, or may be opened sooner than it asked for. */
   readonly wake: () => void;
@@ -75,7 +75,7 @@ export function createChain(options: ChainOptions): Chain {
     const position = cargo === undefined ? 'unknown' : positionOf(cargo);
     gate.pause({
       outcome: 'refused',
-      reason: `the marker in the slot of the event at position ${position} was refused as well: ${reason}. Let stream '${stream}' take small messages on '${options.markerSubject}'`,
+      reason: `the marker in the slot of the event at position ${position} was refused as well: ${reason}. Let stream '${stream}' take small messages on '${options.markerSubject()}'`,
     });
   };
 
@@ -159,7 +159,7 @@ function toMessage(
 ): OutgoingMessage {
   const chained = { stream, source, expectedLastSequence: sequence - 1 };
   if (cargo.kind === 'marker')
-    return { subject: markerSubject, headers: encodeMarkerHeaders(cargo, chained), payload: NO_PAYLOAD };
+    return { subject: markerSubject(), headers: encodeMarkerHeaders(cargo, chained), payload: NO_PAYLOAD };
   const { event, messageId } = cargo;
   return {
     subject: event.subject,

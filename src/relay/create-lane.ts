@@ -8,6 +8,7 @@ import type { StreamState } from '../jetstream/index.ts';
 import { createDeferred, type Deferred } from '../lifecycle/deferred.ts';
 import { createWakeUp } from '../lifecycle/wake-up.ts';
 import { rangesOf } from '../postgres/position-ranges.ts';
+import { abandonStream } from './abandon.ts';
 import { storageFault } from './acceptable.ts';
 import { adoptStream, recreated } from './adopt.ts';
 import { type Cargo, fresh, repeated } from './cargo.ts';
@@ -51,6 +52,8 @@ export function createLane(context: LaneContext): Lane {
     link,
     source,
     epoch,
+    isElsewhere: context.isElsewhere,
+    onMoved: context.onMoved,
     log,
     letters,
     meter,
@@ -67,6 +70,8 @@ export function createLane(context: LaneContext): Lane {
   /** A row is being written: its events belong to the plan, and a comparison has to wait for it. */
   let drafting = false;
   let closed = false;
+  /** Nothing is left to do for a stream that is no lane any more. */
+  let ended = false;
   const repeats: { request: Repeat; written: Deferred<'planned' | 'abandoned'> }[] = [];
   let adoption: { mode: Adoption; done: Deferred<Adopted> } | undefined;
 
@@ -100,7 +105,7 @@ export function createLane(context: LaneContext): Lane {
           : { kind: 'event', event, messageId: `${event.eventId}:${row.batch}` },
     );
     parts.commits.push(() => {
-      if (kind === 'retry') letters.retrying(positions);
+      if (kind === 'retry') letters.retrying(sorted.events);
       outlet.send(cargo, row);
       repeats.shift()?.written.resolve('planned');
     });
@@ -109,7 +114,7 @@ export function createLane(context: LaneContext): Lane {
 
   /** Held letters that are retried must not be held again behind themselves. */
   function withoutHolding(events: readonly StoredEvent[]): Suspect[] {
-    letters.retrying(events.map(({ position }) => position));
+    letters.retrying(events);
     return suspects(events, []);
   }
 
@@ -163,6 +168,12 @@ export function createLane(context: LaneContext): Lane {
       planned: last !== undefined && adopting === undefined,
       signal,
     });
+    if (prepared.kind === 'unfit' && prepared.missing && context.closing && last !== undefined) {
+      if ((await abandonStream({ session, last, letters, log })) === 'fenced') return 'fenced';
+      ended = true;
+      context.onMoved();
+      return 'flowing';
+    }
     if (prepared.kind === 'unfit') {
       gate.pause(prepared.pause);
       return 'waiting';
@@ -224,10 +235,26 @@ export function createLane(context: LaneContext): Lane {
   }
 
   const isDue = () =>
-    gate.state.kind !== 'flowing' || letters.hasFates || outlet.hungry || adoption !== undefined;
+    !ended &&
+    (gate.state.kind !== 'flowing' ||
+      letters.hasFates ||
+      outlet.hungry ||
+      adoption !== undefined ||
+      isOver());
+
+  const isOver = () =>
+    context.closing && gate.state.kind === 'flowing' && isIdle() && letters.inState('retrying').length === 0;
+
+  /** The last row of a stream that is no lane any more says that everything is settled: no later start asks again. */
+  async function closeDown(): Promise<'fenced' | 'done'> {
+    const row = log.next({ kind: 'new', ...outlet.bounds(0), positions: [] });
+    ended = true;
+    return (await planIfLeading(session, [row])) === 'fenced' ? 'fenced' : 'done';
+  }
 
   async function tendOnce(signal: AbortSignal): Promise<'fenced' | 'done'> {
     if ((await writeFates()) === 'fenced') return 'fenced';
+    if (isOver() && !letters.hasFates) return closeDown();
     if (gate.state.kind === 'flowing' && adoption === undefined)
       return (await outlet.feed()) === 'fenced' ? 'fenced' : 'done';
     const waitMs = gate.retryAtMs - performance.now();
@@ -304,7 +331,7 @@ export function createLane(context: LaneContext): Lane {
       return 'stopped';
     },
     async probe() {
-      if (gate.state.kind !== 'flowing' || !link.connected) return;
+      if (gate.state.kind !== 'flowing' || !link.connected || ended) return;
       const { expectedEnd, settledTo } = outlet;
       const prepared = await prepareStream(link, options, { provision: false, planned: true });
       if (prepared.kind === 'unfit') return gate.doubt('the stream could not be looked up');

@@ -2,14 +2,14 @@ import type { Batch } from '../batch-log/batch.ts';
 import type { NewLetter } from '../dead-letters/letter.ts';
 import { openLetters, parkIfLeading } from '../dead-letters/letters.ts';
 import type { StoredEvent } from '../event.ts';
-import { createPublisher, encodeHeaders } from '../jetstream/index.ts';
+import { createPublisher, encodeHeaders, type StreamState } from '../jetstream/index.ts';
 import type { Cargo } from './cargo.ts';
 import { eventsAt } from './events-at.ts';
 import { createGate } from './gate.ts';
 import { createKeyQueue } from './key-queue.ts';
 import type { Pause } from './lane-state.ts';
 import { type LookUp, lookUpUnsettled, type Missing } from './look-up.ts';
-import type { Outlet, OutletContext } from './outlet.ts';
+import { hasMoved, movedLetter, type Outlet, type OutletContext } from './outlet.ts';
 
 const LOAD_AT_ONCE = 500;
 const LOADED_AT_MOST = 2_048;
@@ -43,6 +43,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   let asOfMs = 0;
   let givingUp = false;
   let graves: Grave[] = [];
+  let known: StreamState | undefined;
 
   const gate = createGate({ link, meter, wake, onClose: () => publisher.abandon() });
   const publisher = createPublisher({
@@ -124,6 +125,8 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     queue.add({ event, batch, messageId, safeUntilMs: asOfMs + windowMs / 2 });
   }
 
+  const isMoved = (state: StreamState) => (event: StoredEvent) => hasMoved(context, state, event);
+
   async function load(part: readonly Missing[]): Promise<boolean> {
     const events = await eventsAt(
       session,
@@ -133,6 +136,14 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     if (gone !== undefined && !givingUp) {
       gate.pause(outlived(gone.position, stream));
       return false;
+    }
+    const moved = known === undefined ? [] : [...events.values()].filter(isMoved(known));
+    if (moved.length > 0) {
+      const dead = moved.map((event) => movedLetter(context, event));
+      if (!(await parkIfLeading(session, epoch, dead))) return false;
+      letters.commit(dead);
+      for (const { position } of moved) events.delete(position);
+      context.onMoved();
     }
     for (const missing of part) {
       const event = events.get(missing.position);
@@ -217,6 +228,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     async compare({ stream: state, last, giveUp, signal }) {
       if (graves.length > 0 && !(await buryAll())) return 'fenced';
       givingUp = giveUp;
+      known = state;
       windowMs = state.duplicateWindowMs;
       highestSeen = Math.max(state.lastSequence, highestSeen);
       log.restart(last, state.created);

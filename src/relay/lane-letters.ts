@@ -22,8 +22,8 @@ export interface LaneLetters {
   ): NewLetter;
   /** Later events of this key wait. */
   holds(key: string | null): boolean;
-  /** These are being sent again: their keys go on behind them. */
-  retrying(positions: readonly number[]): void;
+  /** These are being sent again, maybe letters of another lane before: their keys go on behind them. */
+  retrying(events: readonly StoredEvent[]): void;
   /** A slot is settled. `event`: the event itself is stored there, else its marker. */
   settled(position: number, what: 'event' | 'marker'): void;
   /** Positions of letters in this state. */
@@ -135,11 +135,8 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
     },
     letterFor,
     holds: (key) => key !== null && waiting.has(key),
-    retrying(positions) {
-      for (const position of positions) {
-        const letter = open.get(position);
-        if (letter !== undefined) remember(position, letter.key, 'retrying');
-      }
+    retrying(events) {
+      for (const { position, key } of events) remember(position, key, 'retrying');
     },
     settled(position, what) {
       const state = open.get(position)?.state;

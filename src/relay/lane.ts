@@ -95,6 +95,12 @@ export interface LaneContext {
   readonly source: string;
   readonly provision: boolean;
   readonly maxDeadLetters: number;
+  /** Another lane takes this subject. */
+  readonly isElsewhere: (subject: string) => boolean;
+  /** Events were handed over to other lanes. */
+  readonly onMoved: () => void;
+  /** The stream is no lane any more: what was planned for it is brought to an end, and nothing more. */
+  readonly closing: boolean;
   readonly meter: LaneMeter;
   /** Something of the lane changed that the readers may be waiting for. */
   readonly wake: () => void;

@@ -74,6 +74,17 @@ export function createLineUp({ capture, lookout, planner, wake, run }: LineUpOpt
     }
   }
 
+  /** Those whose own look, between two of the lead's, has found everything. */
+  async function caughtUp(claimed: readonly Straggler[]): Promise<Straggler[]> {
+    for (const straggler of claimed) straggler.claim();
+    const found: Straggler[] = [];
+    for (const straggler of claimed) {
+      // Another epoch is met again by the lead's own plan.
+      if ((await straggler.catchUp()) === 'found-all' && straggler.lane.ready) found.push(straggler);
+    }
+    return found;
+  }
+
   return {
     async assemble(signal) {
       const unready = [...lead].filter((lane) => !lane.ready);
@@ -96,8 +107,8 @@ export function createLineUp({ capture, lookout, planner, wake, run }: LineUpOpt
     },
     async advance({ checkpoint }) {
       // A look that is under way began too early for them.
-      const joining = lookout.ahead ? [] : returning();
-      for (const straggler of joining) straggler.claim();
+      const claimed = lookout.ahead ? [] : returning();
+      const joining = await caughtUp(claimed);
       const look = await lookout.next();
       const whole = !look.cut && !look.gaps.cutOff;
       const readers: Reader[] = [...lead].map((lane) => ({ lane }));
@@ -115,8 +126,9 @@ export function createLineUp({ capture, lookout, planner, wake, run }: LineUpOpt
         },
         whilePlanning: () => (look.cut && !checkpoint ? lookout.runAhead() : undefined),
       });
-      for (const straggler of joining) {
-        if (outcome === 'planned' && whole && !stayed.has(straggler.lane)) {
+      for (const straggler of claimed) {
+        const joins = joining.includes(straggler) && !stayed.has(straggler.lane);
+        if (outcome === 'planned' && whole && joins) {
           stragglers.delete(straggler.lane);
           lead.add(straggler.lane);
           straggler.end();

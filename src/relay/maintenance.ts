@@ -22,6 +22,8 @@ export interface MaintenanceContext {
   readonly capture: Capture;
   readonly lineUp: LineUp;
   readonly lanes: readonly Lane[];
+  /** Of streams that are no lane any more: they settle what was planned. */
+  readonly closing: readonly Lane[];
   readonly meters: readonly LaneMeter[];
   readonly auditor: Auditor;
   readonly options: ResolvedOptions;
@@ -52,7 +54,7 @@ export async function runMaintenance(
 }
 
 async function doChores(
-  { session, capture, lineUp, lanes, auditor, options }: MaintenanceContext,
+  { session, capture, lineUp, lanes, closing, auditor, options }: MaintenanceContext,
   ring: Ring,
 ): Promise<'fenced' | 'done'> {
   const { retentionMs, logger, metrics } = options;
@@ -66,7 +68,9 @@ async function doChores(
   const turn = await ring.turn({
     captures,
     // What a lane in doubt knows is out of date; the log says what it knew for certain.
-    lanes: lanes.filter(({ state }) => state.kind === 'flowing').map(({ settled }) => settled),
+    lanes: [...lanes, ...closing]
+      .filter(({ state }) => state.kind === 'flowing')
+      .map(({ settled }) => settled),
     openFrom: Math.min(...captures.map(({ state }) => state.openFrom)),
   });
   if (turn.kind === 'fenced') return 'fenced';

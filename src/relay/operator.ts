@@ -28,6 +28,8 @@ export interface OperatorContext {
   readonly logger: Logger;
   /** Every event below it was read by all lanes. */
   readonly openFrom: () => number;
+  /** True once after a lane has handed events over to another one. */
+  readonly takeMoved: () => boolean;
   /** Looks for events that reading has passed over; says what it found. */
   readonly audit: () => Promise<Answer>;
 }
@@ -51,7 +53,12 @@ export async function serveOperators(
   signal: AbortSignal,
 ): Promise<'stopped' | 'fenced'> {
   const { session, epoch, logger } = context;
+  let moved = true;
   while (!signal.aborted) {
+    if (moved || context.takeMoved()) {
+      moved = false;
+      if ((await retry(context, { outcome: 'moved' })).kind === 'abandoned') return 'stopped';
+    }
     for (const request of await openRequests(session)) {
       const handling = await handle(context, request, signal);
       if (handling.kind === 'fenced') return 'fenced';
@@ -91,7 +98,7 @@ async function handle(
 const selection = z.strictObject({
   ids: z.array(z.int().positive()).optional(),
   stream: z.string().optional(),
-  outcome: z.enum(['refused', 'misrouted', 'held']).optional(),
+  outcome: z.enum(['refused', 'misrouted', 'moved', 'held']).optional(),
   keys: z.array(z.string()).optional(),
 });
 
@@ -146,6 +153,8 @@ async function retry(context: OperatorContext, chosen: LetterSelection): Promise
     misrouted += events.size - sum(routed);
     for (const [lane, share] of routed) {
       if ((await lane.repeat({ kind: 'retry', events: share })) === 'abandoned') return { kind: 'abandoned' };
+      const positions = share.map(({ position }) => position);
+      for (const former of context.lanes) if (former !== lane) former.discarded(positions);
       retried += share.length;
     }
   }

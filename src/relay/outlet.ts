@@ -1,6 +1,7 @@
 import type { Batch } from '../batch-log/batch.ts';
+import type { NewLetter } from '../dead-letters/letter.ts';
 import type { StoredEvent } from '../event.ts';
-import type { BrokerLink, StreamState } from '../jetstream/index.ts';
+import { type BrokerLink, type StreamState, subjectMatches } from '../jetstream/index.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Cargo } from './cargo.ts';
 import type { Gate } from './gate.ts';
@@ -51,6 +52,10 @@ export interface OutletContext {
   readonly link: BrokerLink;
   readonly source: string;
   readonly epoch: number;
+  /** Another lane takes this subject by now. */
+  readonly isElsewhere: (subject: string) => boolean;
+  /** Events were handed over to other lanes. */
+  readonly onMoved: () => void;
   readonly log: LaneLog;
   readonly letters: LaneLetters;
   readonly meter: LaneMeter;
@@ -60,8 +65,27 @@ export interface OutletContext {
   readonly wake: () => void;
 }
 
-/** Where markers go: the lane's first subject, its wildcards replaced. */
-export function markerSubjectOf([subject = '_postcommit']: readonly string[]): string {
+/**
+ * An event that was planned for a stream which does not take its subject any more, while another lane does: it goes there.
+ * No packet of it that is still under way can be stored here.
+ */
+export function hasMoved({ isElsewhere }: OutletContext, stream: StreamState, event: StoredEvent): boolean {
+  return (
+    isElsewhere(event.subject) && !stream.subjects.some((pattern) => subjectMatches(pattern, event.subject))
+  );
+}
+
+export function movedLetter({ letters, options }: OutletContext, event: StoredEvent): NewLetter {
+  return letters.letterFor(event, {
+    state: 'parked',
+    outcome: 'moved',
+    reason: `it was planned for stream '${options.stream}', which does not take its subject any more; it goes to the lane that does`,
+  });
+}
+
+/** Where markers go: the lane's first subject (the stream's, where the lane has none), its wildcards replaced. */
+export function markerSubjectOf(subjects: readonly string[], stream: StreamState | undefined): string {
+  const [subject = '_postcommit'] = subjects.length > 0 ? subjects : (stream?.subjects ?? []);
   return subject
     .split('.')
     .map((token) => (token === '*' || token === '>' ? '_postcommit' : token))

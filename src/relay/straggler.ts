@@ -7,8 +7,8 @@ import { type LookPlanner, planLook } from './plan-look.ts';
  * A lane that could not keep up with the others (its stream is full, or down): it reads on its own from where it left,
  * delays nobody, and comes back when it has caught up.
  *
- * It may come back with a look of the lead that began after a look of its own had found everything: what the lead has
- * read by then, and the straggler has not, was rolled back.
+ * It comes back between two looks of the lead: a look of its own that finds everything, then one that they share. What
+ * the first of the lead's had seen, its own sees as well, so what is open for it and not for the lead was rolled back.
  */
 export interface Straggler {
   readonly lane: Lane;
@@ -19,9 +19,11 @@ export interface Straggler {
   behind: number;
   /** When the first of them was inserted, in milliseconds of the Unix epoch. */
   behindSinceMs: number | undefined;
-  /** The lead begins a look for it. Until `release()` it does not look itself. */
+  /** The lead takes it along: until `release()` it does not look by itself. */
   claim(): void;
   release(): void;
+  /** One look of its own; called by the lead between two of its looks. */
+  catchUp(): Promise<'found-all' | 'more' | 'fenced'>;
   /** It reads with the lead again. */
   end(): void;
   run(signal: AbortSignal): Promise<'joined' | 'stopped' | 'fenced'>;
@@ -50,8 +52,7 @@ export function createStraggler({ lane, capture, planner, wake }: StragglerOptio
     changed = new AbortController();
   };
 
-  /** One look of its own. */
-  async function advance(): Promise<'found-all' | 'more' | 'fenced'> {
+  async function catchUp(): Promise<'found-all' | 'more' | 'fenced'> {
     const look = await capture.look();
     const planned = await planLook(planner, look, {
       capture,
@@ -86,6 +87,7 @@ export function createStraggler({ lane, capture, planner, wake }: StragglerOptio
     get waiting() {
       return waiting;
     },
+    catchUp,
     claim() {
       claimed = true;
     },
@@ -101,7 +103,7 @@ export function createStraggler({ lane, capture, planner, wake }: StragglerOptio
         const bounded = AbortSignal.any([signal, AbortSignal.timeout(WAIT_AT_MOST_MS)]);
         await lane.until(() => lane.ready, bounded);
         if (!lane.ready || signal.aborted) continue;
-        const outcome = await advance();
+        const outcome = await catchUp();
         if (outcome === 'fenced') return 'fenced';
         if (outcome === 'found-all') await waitForLead(signal);
         if (joined.signal.aborted) return 'joined';

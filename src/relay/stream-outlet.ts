@@ -2,13 +2,22 @@ import type { Batch } from '../batch-log/batch.ts';
 import { planIfLeading } from '../batch-log/plan.ts';
 import { logSpan } from '../batch-log/recover.ts';
 import { openLetters } from '../dead-letters/letters.ts';
+import type { StoredEvent } from '../event.ts';
+import type { StreamState } from '../jetstream/index.ts';
 import { rangesOf } from '../postgres/position-ranges.ts';
 import { createBurial } from './burial.ts';
 import { type Cargo, repeated } from './cargo.ts';
 import { createChain } from './chain.ts';
 import { eventIdsAt, eventsAt } from './events-at.ts';
 import { lookUpUnsettled } from './look-up.ts';
-import { type Comparison, markerSubjectOf, type Outlet, type OutletContext } from './outlet.ts';
+import {
+  type Comparison,
+  hasMoved,
+  markerSubjectOf,
+  movedLetter,
+  type Outlet,
+  type OutletContext,
+} from './outlet.ts';
 import { type Reconciliation, type Refill, reconcile } from './reconcile.ts';
 
 /** As much of what has to be repeated is loaded at a time; a lost tail may be millions of events long. */
@@ -25,7 +34,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     link,
     stream,
     source,
-    markerSubject: markerSubjectOf(options.subjects),
+    markerSubject: () => markerSubjectOf(options.subjects, known),
     meter,
     wake,
     onSettled(cargo) {
@@ -43,6 +52,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
   let refill: readonly Refill[] = [];
   let loaded = 0;
   let givingUp = false;
+  let known: StreamState | undefined;
 
   /** Takes over what a reconciliation found, and writes down what it decided. */
   async function takeOver(
@@ -125,6 +135,24 @@ export function createStreamOutlet(context: OutletContext): Outlet {
         letters.settled(position, 'event');
   }
 
+  const isMoved = (state: StreamState) => (event: StoredEvent) => hasMoved(context, state, event);
+
+  /** Slots whose events are given up, or go to another lane. */
+  async function fillWithMarkers(
+    slots: readonly Refill[],
+    moved: readonly StoredEvent[],
+  ): Promise<'done' | 'fenced'> {
+    if (slots.length === 0) return 'done';
+    const rows = slots.map(({ sequence, position }) =>
+      log.next({ kind: 'marker', first: sequence, last: sequence, positions: [position, position] }),
+    );
+    const dead = moved.map((event) => movedLetter(context, event));
+    if ((await planIfLeading(session, rows, { letters: dead })) === 'fenced') return 'fenced';
+    letters.commit(dead);
+    if (moved.length > 0) context.onMoved();
+    return 'done';
+  }
+
   async function load(slots: readonly Refill[]): Promise<readonly Cargo[] | 'fenced' | undefined> {
     const events = await eventsAt(session, positionsOf(slots, 'event'));
     const missing = slots.filter(({ what, position }) => what === 'event' && !events.has(position));
@@ -132,12 +160,9 @@ export function createStreamOutlet(context: OutletContext): Outlet {
       chain.gate.pause(outlived(missing[0]?.position, stream));
       return undefined;
     }
-    if (missing.length > 0) {
-      const rows = missing.map(({ sequence, position }) =>
-        log.next({ kind: 'marker', first: sequence, last: sequence, positions: [position, position] }),
-      );
-      if ((await planIfLeading(session, rows)) === 'fenced') return 'fenced';
-    }
+    const moved = known === undefined ? [] : [...events.values()].filter(isMoved(known));
+    for (const { position } of moved) events.delete(position);
+    if ((await fillWithMarkers(slots.filter(isUnfilled(events)), moved)) === 'fenced') return 'fenced';
     const ids = await eventIdsAt(session, positionsOf(slots, 'marker'));
     return slots.map(({ what, position }): Cargo => {
       const event = what === 'event' ? events.get(position) : undefined;
@@ -196,16 +221,17 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     async compare(comparison) {
       const { last, stream: state, signal } = comparison;
       givingUp = comparison.giveUp;
+      known = state;
       if (last !== undefined && last.ordering !== 'stream') {
         const moved = await moveIntoSlots(context, comparison, last);
         if (moved === 'fenced') return 'fenced';
         return outlet.compare({ ...comparison, last: moved });
       }
-      const known =
+      const before =
         decided?.incarnation === state.created
           ? { decided: decided.sequence, settledTo: chain.settledTo }
           : undefined;
-      const result = await reconcile({ session, link, stream: state, source, last, known, signal });
+      const result = await reconcile({ session, link, stream: state, source, last, known: before, signal });
       const taken = await takeOver(result, comparison);
       if (taken !== 'done') return taken === 'fenced' ? 'fenced' : 'waiting';
       chain.flow({ idle: outlet.pending === 0 });
@@ -215,6 +241,10 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     close: () => chain.close(),
   };
   return outlet;
+}
+
+function isUnfilled(events: ReadonlyMap<number, StoredEvent>) {
+  return ({ what, position }: Refill) => what === 'event' && !events.has(position);
 }
 
 function positionsOf(slots: readonly Refill[], wanted: Refill['what']): number[] {

@@ -1,5 +1,5 @@
 import { createCoverage } from '../batch-log/coverage.ts';
-import { recoverCapture } from '../batch-log/recover.ts';
+import { lastRows, recoverCapture } from '../batch-log/recover.ts';
 import type { BrokerLink } from '../jetstream/index.ts';
 import {
   fenceLog,
@@ -24,10 +24,10 @@ import { createLookout } from './lookout.ts';
 import { runLoop } from './loop.ts';
 import { runMaintenance } from './maintenance.ts';
 import { serveOperators } from './operator.ts';
-import type { ResolvedOptions } from './options.ts';
+import type { LaneOptions, ResolvedOptions } from './options.ts';
 import { createPacer } from './pacer.ts';
 import { createPlansUnderWay } from './plans-under-way.ts';
-import { createRouter } from './router.ts';
+import { createRouter, type Router } from './router.ts';
 import { readSource } from './source.ts';
 import type { Straggler } from './straggler.ts';
 
@@ -99,17 +99,17 @@ async function leadWith(term: Term): Promise<TermEnd> {
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
   const parts = await buildParts(term, { work, reading });
   const maintenance = await openTermSession('postcommit maintenance', term);
-  const { captures, underWay, coverage, moved } = parts;
+  const { captures, underWay, coverage, guarded } = parts;
   const auditor = createAuditor({ session: maintenance, captures, underWay, coverage, ...options });
-  if (moved.kind === 'moved') void auditor.search(moved);
-  for (const lane of parts.lanes) runAside(term, lane.tend(lost.signal));
+  if (guarded.kind === 'moved') void auditor.search(guarded);
+  for (const lane of [...parts.lanes, ...parts.closing]) runAside(term, lane.tend(lost.signal));
   runAside(term, runMaintenance({ ...parts, auditor, session: maintenance, epoch, options }, lost.signal));
   const operators = { ...parts, audit: () => auditor.search(), session: work, epoch, logger: options.logger };
   runAside(term, serveOperators(operators, running(term)));
   const end = await runLoop({ ...parts, wakeUp: context.wakeUp, turn: context.onTurn }, running(term));
   if (end === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
   if (lost.signal.aborted) throw new Error('the lead was lost');
-  await settle(parts.lanes, context);
+  await settle([...parts.lanes, ...parts.closing], context);
   await parts.pacer.close();
   await releaseIfLeading(leaseSession, epoch);
   return { kind: 'stopped' };
@@ -172,15 +172,16 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
   const { options, epoch, wakeUp } = context;
   const { logger, metrics } = options;
   const recovery = await recoverCapture(work);
-  const moved = await guardSequence(work, { cursor: recovery.watermark, logger });
+  const guarded = await guardSequence(work, { cursor: recovery.watermark, logger });
   const capture = createCapture(reading, recovery);
   const listener: Listener = await listen({ url: options.databaseUrl(), logger, wake: wakeUp.wake });
   resources.push(() => listener.close());
-  const { lanes, meters } = await buildLanes(term, work);
+  const router = createRouter(options.lanes);
+  const { lanes, closing, meters, takeMoved } = await buildLanes(term, { work, router });
   const lookout = createLookout(capture);
   const planner = {
     lanes,
-    router: createRouter(options.lanes),
+    router,
     coverage: createCoverage(work, recovery.watermark),
     underWay: createPlansUnderWay(),
     session: work,
@@ -200,24 +201,29 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     lookout,
     lineUp,
     lanes,
+    closing,
     meters,
     pacer,
-    router: planner.router,
+    router,
+    takeMoved,
     captures: () => lineUp.captures,
     underWay: planner.underWay,
     coverage: planner.coverage,
-    moved,
+    guarded,
     openFrom: () => Math.min(...lineUp.captures.map(({ state }) => state.openFrom)),
   };
 }
 
-async function buildLanes({ context, resources }: Term, work: Session) {
+async function buildLanes({ context, resources }: Term, { work, router }: { work: Session; router: Router }) {
   const { options, link, epoch, wakeUp } = context;
   const { logger, metrics, provision, maxDeadLetters } = options;
   const source = options.source ?? (await readSource(work));
-  const meters = options.lanes.map(({ stream }) => createLaneMeter({ stream, metrics, logger }));
-  const lanes = options.lanes.map((laneOptions, i) =>
-    createLane({
+  let moved = false;
+  const meters: LaneMeter[] = [];
+  const build = (laneOptions: LaneOptions, number: number, closing: boolean) => {
+    const meter = createLaneMeter({ stream: laneOptions.stream, metrics, logger });
+    meters.push(meter);
+    const lane = createLane({
       options: laneOptions,
       session: work,
       link,
@@ -225,15 +231,37 @@ async function buildLanes({ context, resources }: Term, work: Session) {
       source,
       provision,
       maxDeadLetters,
-      meter: meters[i] as LaneMeter,
+      isElsewhere: (subject) => router(subject) >= 0 && router(subject) !== number,
+      onMoved() {
+        moved = true;
+      },
+      closing,
+      meter,
       wake: wakeUp.wake,
-    }),
-  );
-  resources.push(() => {
-    for (const lane of lanes) lane.close();
-  });
+    });
+    resources.push(() => lane.close());
+    return lane;
+  };
+  const lanes = options.lanes.map((one, number) => build(one, number, false));
+  const closing = (await streamsToClose(work, options.lanes)).map((one) => build(one, -1, true));
   context.onLanes(lanes);
-  return { lanes, meters };
+  const takeMoved = () => {
+    const taken = moved;
+    moved = false;
+    return taken;
+  };
+  return { lanes, closing, meters, takeMoved };
+}
+
+/** Streams of the log that are no lane any more, and whose last row does not say that all is settled. */
+async function streamsToClose(work: Session, lanes: readonly LaneOptions[]): Promise<LaneOptions[]> {
+  const rows = await lastRows(work);
+  return rows
+    .filter(({ stream }) => !lanes.some((lane) => lane.stream === stream))
+    .filter(({ ordering, settledTo, settledBatch, lastSequence, batch }) =>
+      ordering === 'stream' ? (settledTo ?? 0) < lastSequence : (settledBatch ?? 0) < batch - 1,
+    )
+    .map(({ stream, ordering }) => ({ stream, ordering, subjects: [] }));
 }
 
 /** Aborts when nothing more is to be planned. */

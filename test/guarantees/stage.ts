@@ -63,7 +63,7 @@ export interface StageRelayOptions extends Partial<RelayOptions> {
   readonly lane?: Partial<LaneOptions>;
 }
 
-export interface ProcessOptions extends Pick<RelayProcessOptions, 'grace' | 'leaseTtlMs'> {
+export interface ProcessOptions extends Pick<RelayProcessOptions, 'grace' | 'leaseTtlMs' | 'ordering'> {
   /** Of a proxy in front of PostgreSQL. */
   readonly databasePort?: number;
 }

@@ -17,7 +17,7 @@ function chainOf({ link, name }: ScratchStream) {
     link,
     stream: name,
     source: 'test',
-    markerSubject: 'unused',
+    markerSubject: () => 'unused',
     meter,
     wake: () => halt(),
     onSettled: () => undefined,
