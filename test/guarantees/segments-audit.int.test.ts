@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
+import { sleep } from '../../src/lifecycle/abort.ts';
 import { runCli } from '../support/cli.ts';
+import { startNats } from '../support/services.ts';
 import { openStage, type RunningRelay, type Stage } from './stage.ts';
 
 /** The relay's rounds come every five seconds, and some things take three of them. */
@@ -122,4 +124,35 @@ test.concurrent('after a sequence was set back, events are published at position
     payloads.push(message?.string().replace(/ \d+$/, '') ?? 'nothing');
   }
   expect(payloads).toEqual([...Array(5).fill('second'), ...Array(5).fill('third')]);
+});
+
+test.concurrent('while NATS is away for longer than the retention, nothing is emptied that it does not have', async ({
+  expect,
+}) => {
+  await using nats = await startNats();
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay({ retentionMs: 300 });
+  await relay.until('publishing');
+  await stage.write(100);
+  await expect.poll(() => stage.lastSequence(), { timeout: ROUNDS_MS }).toBe(100);
+  nats.kill('SIGSTOP');
+  try {
+    await stage.write(200); // Planned, sent, and never answered.
+    await stage.pool.query("select setval('postcommit.segment', 1)");
+    await stage.write(50);
+    await expect
+      .poll(() => relay.relay.status().lanes[0]?.state, { timeout: ROUNDS_MS })
+      .not.toBe('publishing');
+    await sleep(6_000); // A round of the ring, at least.
+    const { rows } = await stage.pool.query('select count(*)::int from postcommit.outbox');
+    expect(rows[0].count).toBeGreaterThanOrEqual(250);
+  } finally {
+    nats.kill('SIGCONT');
+  }
+  await expect.poll(() => stage.lastSequence(), { timeout: ROUNDS_MS }).toBe(350);
+  await expect
+    .poll(async () => (await stage.pool.query('select from postcommit.outbox')).rowCount, {
+      timeout: ROUNDS_MS,
+    })
+    .toBeLessThan(250);
 });

@@ -17,6 +17,8 @@ export interface RingRig extends AsyncDisposable {
   readonly url: string;
   /** As the role that may only insert. */
   readonly writerUrl: string;
+  readonly relayUrl: string;
+  readonly operatorUrl: string;
   readonly admin: pg.Client;
   /** Of the relay's role. */
   readonly session: Session;
@@ -52,10 +54,15 @@ export interface PlanRow {
 /** On a server of the test's own, or on that of the run. */
 export async function openRingRig({ serverUrl }: { serverUrl?: string } = {}): Promise<RingRig> {
   const database = serverUrl === undefined ? await createMigratedDatabase() : await migrated(serverUrl);
-  const [relay, writer] = [scratchName('relay'), scratchName('writer')];
+  const roles = {
+    relay: scratchName('relay'),
+    writer: scratchName('writer'),
+    operator: scratchName('operator'),
+  };
+  const { relay, writer, operator } = roles;
   const admin = new pg.Client({ connectionString: database.url });
   await admin.connect();
-  await admin.query(rolesOf(relay, writer));
+  await admin.query(rolesOf(roles));
   await admin.query('update postcommit.lease set epoch = 1');
   const as = (role: string) => {
     const url = new URL(database.url);
@@ -80,6 +87,8 @@ export async function openRingRig({ serverUrl }: { serverUrl?: string } = {}): P
   return {
     url: database.url,
     writerUrl: as(writer),
+    relayUrl: as(relay),
+    operatorUrl: as(operator),
     admin,
     session,
     lines,
@@ -115,7 +124,7 @@ export async function openRingRig({ serverUrl }: { serverUrl?: string } = {}): P
       await admin.end();
       const { href } = new URL('/postgres', database.url);
       await database.drop();
-      if (serverUrl === undefined) await query(href, `drop role ${relay}, ${writer}`);
+      if (serverUrl === undefined) await query(href, `drop role ${relay}, ${writer}, ${operator}`);
     },
   };
 }
@@ -176,13 +185,19 @@ async function plan(admin: pg.Client, row: PlanRow = {}): Promise<void> {
   );
 }
 
-function rolesOf(relay: string, writer: string): string {
+function rolesOf({
+  relay,
+  writer,
+  operator,
+}: Readonly<Record<'relay' | 'writer' | 'operator', string>>): string {
   const leaves = Array.from({ length: 8 }, (_, i) => `postcommit.outbox_${i}`).join(', ');
   return `
 create role ${relay} login;
 create role ${writer} login;
-grant usage on schema postcommit to ${relay}, ${writer};
-grant select on all tables in schema postcommit to ${relay};
+create role ${operator} login;
+grant usage on schema postcommit to ${relay}, ${writer}, ${operator};
+grant select on all tables in schema postcommit to ${relay}, ${operator};
+grant insert (kind, detail) on postcommit.requests to ${operator};
 grant insert, delete on postcommit.batches to ${relay};
 grant update on postcommit.lease to ${relay};
 grant insert, update, delete on postcommit.dead_letters to ${relay};
