@@ -96,7 +96,7 @@ describe('rows that no plan holds', () => {
     expect(outcome).toMatchObject({
       kind: 'uncovered',
       rows: 2,
-      found: { leaves: [{ segment: 0, ranges: [3, 3, 5, 5] }] },
+      found: { rows: [{ position: 3, segment: 0, subject: 'a.b' }, { position: 5 }] },
     });
     await rig.plan({ positions: [3, 5] });
     expect(await rig.empty(0, [settledTo(5)])).toEqual({ kind: 'unsettled', rows: 2, streams: ['a'] });
