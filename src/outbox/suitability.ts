@@ -41,7 +41,8 @@ const NEEDED = [
   ...SEGMENTS.map((segment) => ['table', `outbox_${segment}`, 'SELECT,TRUNCATE'] as const),
   ['table', 'batches', 'SELECT,INSERT,DELETE'],
   ['table', 'lease', 'SELECT,UPDATE'],
-  ['table', 'dead_letters', 'SELECT'],
+  ['table', 'dead_letters', 'SELECT,INSERT,UPDATE,DELETE'],
+  ['table', 'requests', 'SELECT,UPDATE,DELETE'],
 ] as const;
 
 /**
@@ -73,12 +74,12 @@ export async function assertPrivileges(session: Session): Promise<void> {
 
 /**
  * Positions must rise one by one and never come back. A sequence that stands behind the log (after a restore, a
- * switchover, a RESTART) is moved once, well past it.
+ * switchover, a RESTART) is moved once, well past it. Returns where it stood then.
  */
 export async function repairPositionSequence(
   session: Session,
   highestRead: number,
-): Promise<'sound' | 'moved'> {
+): Promise<'sound' | number> {
   const [row] = await session.query({
     text: `select seqcache, seqincrement, pg_sequence_last_value(seqrelid)
              from pg_sequence where seqrelid = 'postcommit.outbox_position_seq'::regclass`,
@@ -96,7 +97,7 @@ export async function repairPositionSequence(
     text: "select setval('postcommit.outbox_position_seq', $1)",
     values: [highestRead + MOVED_PAST],
   });
-  return 'moved';
+  return Number(last ?? 0);
 }
 
 /** Room for writers that still hold old values. */

@@ -13,6 +13,7 @@ import { createCapture } from '../outbox/capture.ts';
 import { type Listener, listen } from '../outbox/listener.ts';
 import { READ_SETTINGS } from '../outbox/read.ts';
 import { openSession, type Session } from '../postgres/session.ts';
+import { createAuditor } from './auditor.ts';
 import { createLane } from './create-lane.ts';
 import { guardSequence } from './guard-sequence.ts';
 import { keepLease, type Loss } from './keeper.ts';
@@ -25,6 +26,7 @@ import { runMaintenance } from './maintenance.ts';
 import { serveOperators } from './operator/serve.ts';
 import type { LaneOptions, ResolvedOptions } from './options.ts';
 import { createPacer } from './pacer.ts';
+import { createPlansUnderWay } from './plans-under-way.ts';
 import { createRouter, type Router } from './router.ts';
 import { readSource } from './source.ts';
 import type { Straggler } from './straggler.ts';
@@ -97,9 +99,13 @@ async function leadWith(term: Term): Promise<TermEnd> {
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
   const parts = await buildParts(term, { work, reading });
   const maintenance = await openTermSession('postcommit maintenance', term);
+  const { captures, underWay, coverage, guarded } = parts;
+  const auditor = createAuditor({ session: maintenance, captures, underWay, coverage, ...options });
+  if (guarded.kind === 'moved') void auditor.search(guarded);
   for (const lane of [...parts.lanes, ...parts.closing]) runAside(term, lane.tend(lost.signal));
-  runAside(term, runMaintenance({ ...parts, session: maintenance, epoch, options }, lost.signal));
-  runAside(term, serveOperators({ ...parts, session: work, epoch, logger: options.logger }, running(term)));
+  runAside(term, runMaintenance({ ...parts, auditor, session: maintenance, epoch, options }, lost.signal));
+  const operators = { ...parts, audit: () => auditor.search(), session: work, epoch, logger: options.logger };
+  runAside(term, serveOperators(operators, running(term)));
   const end = await runLoop({ ...parts, wakeUp: context.wakeUp, turn: context.onTurn }, running(term));
   if (end === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
   if (lost.signal.aborted) throw new Error('the lead was lost');
@@ -166,7 +172,7 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
   const { options, epoch, wakeUp } = context;
   const { logger, metrics } = options;
   const recovery = await recoverCapture(work);
-  await guardSequence(work, { cursor: recovery.watermark, logger });
+  const guarded = await guardSequence(work, { cursor: recovery.watermark, logger });
   const capture = createCapture(reading, recovery);
   const listener: Listener = await listen({ url: options.databaseUrl(), logger, wake: wakeUp.wake });
   resources.push(() => listener.close());
@@ -177,6 +183,7 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     lanes,
     router,
     coverage: createCoverage(work, recovery.watermark),
+    underWay: createPlansUnderWay(),
     session: work,
   };
   const run = (straggler: Straggler) => runAside(term, straggler.run(running(term)));
@@ -199,8 +206,11 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     pacer,
     router,
     takeMoved,
+    captures: () => lineUp.captures,
+    underWay: planner.underWay,
+    coverage: planner.coverage,
+    guarded,
     openFrom: () => Math.min(...lineUp.captures.map(({ state }) => state.openFrom)),
-    audit: async () => ({}),
   };
 }
 
