@@ -129,9 +129,20 @@ export interface NatsFacts {
 
 /** What the server is, from its greeting, after its health check said that all streams are back. */
 export async function askNats(port: number, monitorUrl: string): Promise<NatsFacts> {
+  const fault = await healthFault(monitorUrl);
+  if (fault !== undefined) throw new Error(`not healthy yet: ${fault}`);
+  return greetingOf(port, monitorUrl);
+}
+
+/** Why the server does not call itself healthy; undefined when it does. */
+export async function healthFault(monitorUrl: string): Promise<string | undefined> {
   const health = await fetch(`${monitorUrl}/healthz`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
   const report = await health.text();
-  if (!health.ok) throw new Error(`not healthy yet: ${report}`);
+  return health.ok ? undefined : report;
+}
+
+/** What the server says about itself to every client, healthy or not. */
+export async function greetingOf(port: number, monitorUrl: string): Promise<NatsFacts> {
   const greeting = JSON.parse(
     (await firstLine(port, new URL(monitorUrl).hostname)).replace(/^INFO /, ''),
   ) as Record<string, string>;
