@@ -7,7 +7,7 @@ export interface StreamView {
 }
 
 interface JetStreamReport {
-  readonly meta_cluster?: { readonly leader?: string };
+  readonly meta_cluster?: { readonly leader?: string; readonly cluster_size?: number };
   readonly account_details?: readonly {
     readonly stream_detail?: readonly {
       readonly name: string;
@@ -19,9 +19,16 @@ interface JetStreamReport {
   }[];
 }
 
-/** The server that leads JetStream in its cluster, as this one knows it; undefined while there is none. */
-export async function metaLeader(monitorUrl: string): Promise<string | undefined> {
-  return (await report(monitorUrl, '')).meta_cluster?.leader || undefined;
+export interface ClusterView {
+  /** The server that leads JetStream in its cluster. */
+  readonly leader: string | undefined;
+  /** How many servers belong to it, running or not. */
+  readonly size: number;
+}
+
+export async function clusterView(monitorUrl: string): Promise<ClusterView> {
+  const { leader, cluster_size = 0 } = (await report(monitorUrl, '')).meta_cluster ?? {};
+  return { leader: leader || undefined, size: cluster_size };
 }
 
 /** This server's view of a stream, whatever account it is in; undefined if it holds no replica, or does not answer. */

@@ -4,13 +4,15 @@ import { PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import { freePort } from './free-port.ts';
 import { ensureNatsServer } from './install-nats-server.ts';
-import { metaLeader, type StreamView, streamView } from './jetstream-monitor.ts';
+import { clusterView, type StreamView, streamView } from './jetstream-monitor.ts';
 import { type NatsNode, startNatsNode } from './nats-node.ts';
 import { healthFault } from './nats-server.ts';
 import { isPortTaken } from './server-process.ts';
 import { refuseOnWindows } from './service.ts';
 
-const START_ATTEMPTS = 5;
+const START_ATTEMPTS = 3;
+/** It takes less than a second, if it comes to it at all. */
+const FORMING_TIMEOUT_MS = 10_000;
 const POLL_MS = 25;
 
 /** Several nats-servers with JetStream that form one cluster. */
@@ -52,26 +54,27 @@ export interface NatsClusterOptions {
 export async function startNatsCluster(options: NatsClusterOptions = {}): Promise<NatsCluster> {
   refuseOnWindows();
   const { path: command } = await ensureNatsServer({ binary: options.binary });
-  const cluster = clusterOf(await startNodes(command, options));
-  try {
-    await cluster.untilHealthy();
-    return cluster;
-  } catch (cause) {
-    await cluster[Symbol.asyncDispose]();
-    throw cause;
+  for (let attempt = 1; ; attempt++) {
+    const result = await attemptStart(command, options);
+    if (!(result instanceof Error)) return result;
+    if (attempt === START_ATTEMPTS) throw result;
   }
 }
 
-/** All nodes need all ports beforehand, so one that is taken in the meantime starts all of them anew. */
-async function startNodes(command: string, options: NatsClusterOptions): Promise<NatsNode[]> {
-  for (let attempt = 1; ; attempt++) {
-    const outcomes = await Promise.allSettled(await launchAll(command, options));
-    const nodes = outcomes.filter((outcome) => outcome.status === 'fulfilled').map(({ value }) => value);
-    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failure === undefined) return nodes;
-    await Promise.all(nodes.map((node) => node[Symbol.asyncDispose]()));
-    if (attempt === START_ATTEMPTS || !isPortTaken(failure.reason)) throw failure.reason;
-  }
+/**
+ * An error that is returned is worth another attempt: all nodes need all ports beforehand, and one may be taken by now;
+ * and servers that start at once may, rarely, elect a leader that never learns of the last of them.
+ */
+async function attemptStart(command: string, options: NatsClusterOptions): Promise<NatsCluster | Error> {
+  const outcomes = await Promise.allSettled(await launchAll(command, options));
+  const nodes = outcomes.filter((outcome) => outcome.status === 'fulfilled').map(({ value }) => value);
+  const cluster = clusterOf(nodes);
+  const failure = outcomes.find((outcome) => outcome.status === 'rejected')?.reason;
+  const error = failure ?? (await cluster.untilHealthy({ timeoutMs: FORMING_TIMEOUT_MS }).catch(asError));
+  if (error === undefined) return cluster;
+  await cluster[Symbol.asyncDispose]();
+  if (failure !== undefined && !isPortTaken(failure)) throw failure;
+  return error;
 }
 
 async function launchAll(
@@ -111,7 +114,7 @@ function clusterOf(nodes: readonly NatsNode[]): NatsCluster {
     },
     async untilHealthy(options = {}) {
       await until('the cluster is not healthy', options, async () => {
-        const faults = await Promise.all(nodes.map(faultOf));
+        const faults = await Promise.all(nodes.map((node) => faultOf(node, nodes.length)));
         return faults.every((fault) => fault === undefined) || faults.filter(Boolean).join('; ');
       });
     },
@@ -142,12 +145,17 @@ function clusterOf(nodes: readonly NatsNode[]): NatsCluster {
   };
 }
 
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
 /** Why a running node cannot serve; undefined when it can, and for one that is meant to be down. */
-async function faultOf(node: NatsNode): Promise<string | undefined> {
+async function faultOf(node: NatsNode, size: number): Promise<string | undefined> {
   if (!node.running) return undefined;
   try {
-    const leader = await metaLeader(node.monitorUrl);
-    if (leader === undefined) return `${node.name} knows no JetStream leader`;
+    const known = await clusterView(node.monitorUrl);
+    if (known.leader === undefined) return `${node.name} knows no JetStream leader`;
+    if (known.size < size) return `${node.name} knows ${known.size} of ${size} servers`;
     const fault = await healthFault(node.monitorUrl);
     return fault === undefined ? undefined : `${node.name}: ${fault}`;
   } catch (thrown) {

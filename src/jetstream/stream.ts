@@ -86,6 +86,8 @@ interface RawStreamInfo {
     readonly first_seq: number;
     readonly last_seq: number;
   };
+  /** Absent on a server that is alone, before 2.10. */
+  readonly cluster?: { readonly leader?: string };
 }
 
 /** Asks for a stream as it is now. `unavailable` is an outage or an election and says nothing about the stream. */
@@ -145,6 +147,12 @@ function readLookup(answer: ApiAnswer, name: string): StreamLookup {
   const info = answer.body as Partial<RawStreamInfo>;
   if (info.config === undefined || info.state === undefined || info.created === undefined)
     return { kind: 'unavailable', reason: `JetStream's answer about the stream '${name}' is incomplete` };
+  // While there is no leader some follower answers in the end, and its last sequence may lag behind what was acknowledged.
+  if (info.cluster !== undefined && !info.cluster.leader)
+    return {
+      kind: 'unavailable',
+      reason: `the stream '${name}' has no leader at present: one is being elected, or too few of its servers run`,
+    };
   return { kind: 'found', state: stateOf(info as RawStreamInfo) };
 }
 
