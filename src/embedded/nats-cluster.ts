@@ -14,6 +14,7 @@ const START_ATTEMPTS = 3;
 /** It takes less than a second, if it comes to it at all. */
 const FORMING_TIMEOUT_MS = 10_000;
 const POLL_MS = 25;
+const NO_SUITABLE_PEERS = 10005;
 
 /** Several nats-servers with JetStream that form one cluster. */
 export interface NatsCluster extends AsyncDisposable {
@@ -70,11 +71,39 @@ async function attemptStart(command: string, options: NatsClusterOptions): Promi
   const nodes = outcomes.filter((outcome) => outcome.status === 'fulfilled').map(({ value }) => value);
   const cluster = clusterOf(nodes);
   const failure = outcomes.find((outcome) => outcome.status === 'rejected')?.reason;
-  const error = failure ?? (await cluster.untilHealthy({ timeoutMs: FORMING_TIMEOUT_MS }).catch(asError));
+  const error = failure ?? (await untilFormed(cluster).catch(asError));
   if (error === undefined) return cluster;
   await cluster[Symbol.asyncDispose]();
   if (failure !== undefined && !isPortTaken(failure)) throw failure;
   return error;
+}
+
+async function untilFormed(cluster: NatsCluster): Promise<void> {
+  await cluster.untilHealthy({ timeoutMs: FORMING_TIMEOUT_MS });
+  // Healthy servers may not know yet what the others have room for, and no monitoring tells.
+  await until('no stream can be placed on all nodes', { timeoutMs: FORMING_TIMEOUT_MS }, () =>
+    tryPlacing(cluster),
+  );
+}
+
+/** Places a stream on all nodes and removes it; true as well where a configured account lets nobody in. */
+async function tryPlacing({ url, nodes }: NatsCluster): Promise<true | string> {
+  const name = 'postcommit_placement';
+  const stream = { name, subjects: [name], storage: 'memory', num_replicas: nodes.length };
+  try {
+    const connection = await connect({ servers: url.split(','), reconnect: false });
+    try {
+      const create = await connection.request(`$JS.API.STREAM.CREATE.${name}`, JSON.stringify(stream));
+      const { error } = create.json<{ error?: { err_code: number; description: string } }>();
+      if (error?.err_code === NO_SUITABLE_PEERS) return error.description;
+      await connection.request(`$JS.API.STREAM.DELETE.${name}`);
+    } finally {
+      await connection.close();
+    }
+  } catch {
+    // Nobody is let in, or nobody answers in time: the caller will see.
+  }
+  return true;
 }
 
 async function launchAll(

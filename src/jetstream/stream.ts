@@ -59,6 +59,7 @@ export interface StreamDefinition {
 }
 
 const STREAM_NOT_FOUND = 10059;
+const NO_SUITABLE_PEERS = 10005;
 const NANOS_PER_MS = 1_000_000;
 
 interface RawStreamInfo {
@@ -109,8 +110,10 @@ export async function createStream(link: BrokerLink, definition: StreamDefinitio
   if (answer.kind !== 'error') return readLookup(answer, name);
   const present = await lookUpStream(link, name);
   if (present.kind !== 'missing') return present;
-  // 4xx is about this request, for instance another stream that takes these subjects already; 5xx about the server.
-  const kind = answer.code >= 400 && answer.code < 500 ? 'refused' : 'unavailable';
+  // 4xx is about this request, for instance another stream that takes these subjects already; 5xx about the server. Too
+  // few servers for the replicas may be a cluster that is just starting.
+  const refused = answer.code >= 400 && answer.code < 500 && answer.errCode !== NO_SUITABLE_PEERS;
+  const kind = refused ? 'refused' : 'unavailable';
   return {
     kind,
     reason: `the stream '${name}' for ${list(definition.subjects)} cannot be created: ${answer.reason}`,
