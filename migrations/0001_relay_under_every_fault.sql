@@ -6,7 +6,7 @@ ALTER TABLE "postcommit"."dead_letters" ADD COLUMN "outcome" text DEFAULT 'refus
 ALTER TABLE "postcommit"."dead_letters"
   DROP CONSTRAINT "dead_letters_state",
   ADD CONSTRAINT "dead_letters_state" CHECK (state IN ('marking', 'parked', 'held', 'retrying', 'resolved', 'discarded')),
-  ADD CONSTRAINT "dead_letters_outcome" CHECK (outcome IN ('refused', 'misrouted', 'held', 'failed'));
+  ADD CONSTRAINT "dead_letters_outcome" CHECK (outcome IN ('refused', 'misrouted', 'moved', 'held', 'failed'));
 --> statement-breakpoint
 -- One row an event of the relay's: a second refusal counts up its attempts.
 CREATE UNIQUE INDEX "dead_letters_position" ON "postcommit"."dead_letters" USING btree ("position") WHERE consumer is null;
@@ -16,3 +16,6 @@ ALTER TABLE "postcommit"."requests"
   ADD CONSTRAINT "requests_kind" CHECK (kind IN ('retry', 'discard', 'replay', 'adopt', 'audit'));
 --> statement-breakpoint
 CREATE INDEX "requests_open" ON "postcommit"."requests" USING btree ("id") WHERE finished_at is null;
+--> statement-breakpoint
+-- Empty where every lane is in `stream` ordering: says at once that nothing was ever planned in another.
+CREATE INDEX "batches_unordered" ON "postcommit"."batches" USING btree ("stream","batch") WHERE ordering <> 'stream';

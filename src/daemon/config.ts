@@ -10,7 +10,8 @@ import * as values from './values.ts';
 export interface LaneConfig {
   readonly stream: string;
   readonly subjects: readonly string[];
-  readonly ordering: 'stream';
+  readonly ordering: 'stream' | 'key' | 'none';
+  readonly deadLetters: 'skip' | 'hold';
 }
 
 export interface DatabaseConfig {
@@ -52,6 +53,7 @@ const relaySchema = z.object({
   subjects: values.subjectList.default(['events.>']),
   provision: values.trueOrFalse.default(true),
   ordering: values.ordering.default('stream'),
+  deadLetters: values.deadLetters.default('skip'),
   lanes: values.laneList.optional(),
   source: values.sourceName.optional(),
   http: values.httpAddress.default({ host: '127.0.0.1', port: 9465 }),
@@ -69,15 +71,14 @@ export function loadDatabaseConfig(sources: ConfigSources): DatabaseConfig {
 export function loadRelayConfig(sources: ConfigSources): RelayConfig {
   const collected = collect(sources);
   const parsed = parse(collected, relaySchema, relayProblems);
-  const { logLevel, provision, source, http, stream, subjects } = parsed;
-  const lanes = parsed.lanes ?? [{ stream, subjects }];
+  const { logLevel, provision, source, http, stream, subjects, ordering, deadLetters } = parsed;
   return {
     logLevel,
     provision,
     source,
     http,
     retentionMs: parsed.retention,
-    lanes: lanes.map((lane) => ({ stream: lane.stream, subjects: lane.subjects, ordering: 'stream' })),
+    lanes: parsed.lanes ?? [{ stream, subjects, ordering, deadLetters }],
     databaseUrl: () => String(readGiven(collected, 'databaseUrl')),
     natsSettings: () => natsSettings(collected),
   };
@@ -131,7 +132,7 @@ function describe(issue: z.core.$ZodIssue, collected: Collected, input: Record<s
 
 function whatIsWrong(issue: z.core.$ZodIssue): string {
   if (issue.code !== 'unrecognized_keys') return issue.message;
-  const near = issue.keys.map((key) => didYouMean(key, ['stream', 'subjects', 'ordering']));
+  const near = issue.keys.map((key) => didYouMean(key, ['stream', 'subjects', 'ordering', 'deadLetters']));
   const hint = near[0] === undefined ? '' : ` (did you mean "${near[0]}"?)`;
   return `has an unknown key "${issue.keys.join('", "')}"${hint}`;
 }
@@ -149,7 +150,9 @@ function argvProblems(collected: Collected, key: SettingKey, value: unknown): st
 
 /** What no single setting shows. Runs only when each of them is right by itself. */
 function relayProblems(collected: Collected): string[] {
-  const instead = (['stream', 'subjects', 'ordering'] as const).filter((key) => collected.given.has(key));
+  const instead = (['stream', 'subjects', 'ordering', 'deadLetters'] as const).filter((key) =>
+    collected.given.has(key),
+  );
   if (!collected.given.has('lanes') || instead.length === 0) return natsProblems(collected);
   const names = instead.map((key) => nameOf(collected, key)).join(', ');
   return [

@@ -105,12 +105,18 @@ export const SETTINGS = {
   },
   ordering: {
     env: 'POSTCOMMIT_ORDERING',
-    about: 'order kept in the stream: stream (default: stream)',
-    expected: 'stream',
+    about:
+      'order kept in the stream: stream (total, the relay is its only writer), key or none (default: stream)',
+    expected: 'stream, key or none',
+  },
+  deadLetters: {
+    env: 'POSTCOMMIT_DEAD_LETTERS',
+    about: 'later events of a key whose head can never be stored: skip it or hold them (default: skip)',
+    expected: 'skip or hold',
   },
   lanes: {
     env: 'POSTCOMMIT_LANES',
-    about: 'instead of stream, subjects and ordering: a list in JSON',
+    about: 'several streams, instead of stream, subjects, ordering and dead letters: a list in JSON',
     expected: '[{"stream": "postcommit", "subjects": ["events.>"], "ordering": "stream"}]',
   },
   source: {

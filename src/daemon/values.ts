@@ -43,12 +43,10 @@ export const trueOrFalse = z.union(
   },
 );
 
-export const ordering = text.check((ctx) => {
-  if (ctx.value === 'stream') return;
-  const later = ctx.value === 'key' || ctx.value === 'none';
-  const message = later ? 'is not available in 0.1' : 'is no ordering';
-  ctx.issues.push({ code: 'custom', message, input: undefined });
-});
+export const ordering = oneOf(['stream', 'key', 'none'], 'is no ordering');
+
+/** What later events of a key do whose head is dead. */
+export const deadLetters = oneOf(['skip', 'hold'], 'is neither skip nor hold');
 
 export const sourceName = text.refine(
   (name) => /^[!-~]{1,200}$/.test(name),
@@ -98,7 +96,12 @@ export const logLevel = text
   .refine((level) => LOG_LEVELS.includes(level), 'is no log level');
 
 const lane = z.strictObject(
-  { stream: streamName, subjects: subjectList, ordering: ordering.default('stream') },
+  {
+    stream: streamName,
+    subjects: subjectList,
+    ordering: ordering.default('stream'),
+    deadLetters: deadLetters.default('skip'),
+  },
   { error: ({ code }) => (code === 'unrecognized_keys' ? undefined : 'is no object') },
 );
 
@@ -107,7 +110,10 @@ export const laneList = z.preprocess(
   z
     .array(lane, { error: 'is no list in JSON' })
     .min(1, 'is empty')
-    .max(1, 'names several streams, which is not available in 0.1'),
+    .refine(
+      (lanes) => new Set(lanes.map(({ stream }) => stream)).size === lanes.length,
+      'names a stream twice, which can have one lane only',
+    ),
 );
 
 function parseJson(value: string): unknown {
@@ -116,6 +122,15 @@ function parseJson(value: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function oneOf<Word extends string>(words: readonly Word[], problem: string) {
+  return text.transform((value, ctx): Word => {
+    const word = words.find((one) => one === value);
+    if (word !== undefined) return word;
+    ctx.issues.push({ code: 'custom', message: problem, input: undefined });
+    return z.NEVER;
+  });
 }
 
 /** `a, b` or, from a file, `["a", "b"]`. */

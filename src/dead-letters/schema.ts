@@ -35,7 +35,10 @@ export const deadLetters = postcommitSchema.table(
       .notNull()
       .default(sql`clock_timestamp()`),
     /** `held`: nothing is wrong with it, an earlier event of its key is dead. `failed`: a consumer gave up. */
-    outcome: text().$type<'refused' | 'misrouted' | 'held' | 'failed'>().notNull().default('refused'),
+    outcome: text()
+      .$type<'refused' | 'misrouted' | 'moved' | 'held' | 'failed'>()
+      .notNull()
+      .default('refused'),
   },
   (table) => [
     index('dead_letters_state').on(table.state, table.id),

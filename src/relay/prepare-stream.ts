@@ -10,8 +10,8 @@ import type { LaneOptions } from './options.ts';
 
 export type PreparedStream =
   | { readonly kind: 'fit'; readonly state: StreamState }
-  /** `outage`: it will pass by itself, where another fault needs a person. */
-  | { readonly kind: 'unfit'; readonly pause: Pause; readonly outage: boolean };
+  /** `outage`: it will pass by itself, where another fault needs a person. `missing`: there is no such stream. */
+  | { readonly kind: 'unfit'; readonly pause: Pause; readonly outage: boolean; readonly missing: boolean };
 
 export interface PrepareOptions {
   /** A missing stream may be created. */
@@ -25,7 +25,7 @@ export interface PrepareOptions {
 /** Finds the lane's stream, creates it if it never was and may be created, and says what makes it unfit. */
 export async function prepareStream(
   link: BrokerLink,
-  { stream, subjects }: LaneOptions,
+  { stream, subjects, ordering = 'stream' }: LaneOptions,
   { provision, planned, signal }: PrepareOptions,
 ): Promise<PreparedStream> {
   const found = await lookUpStream(link, stream, { signal });
@@ -39,21 +39,22 @@ export async function prepareStream(
   }
   if (lookup.kind === 'unavailable') return unfit('unavailable', lookup.reason, true);
   if (lookup.kind === 'missing') {
-    return planned
+    const absent = planned
       ? unfit(
           'unavailable',
-          `stream '${stream}' is gone, and the batch log holds plans for it: it was deleted. Restore it, or go on with another one (POSTCOMMIT_STREAM)`,
+          `stream '${stream}' is gone, and the batch log holds plans for it: it was deleted. Restore it, or have it made anew and go on: postcommit adopt --stream ${stream}`,
           true,
         )
       : unfit(
           'unavailable',
           `stream '${stream}' does not exist, and creating it is switched off (POSTCOMMIT_PROVISION)`,
         );
+    return { ...absent, missing: true };
   }
-  const faults = unfitness(lookup.state, subjects);
+  const faults = unfitness(lookup.state, subjects, { ordering });
   return faults.length === 0 ? { kind: 'fit', state: lookup.state } : unfit('unavailable', faults.join('; '));
 }
 
-function unfit(outcome: string, reason: string, outage = false): PreparedStream {
-  return { kind: 'unfit', pause: { outcome, reason }, outage };
+function unfit(outcome: string, reason: string, outage = false) {
+  return { kind: 'unfit', pause: { outcome, reason }, outage, missing: false } as const;
 }

@@ -79,7 +79,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
   const closed = createDeferred<void>();
   let role: RelayRole = 'starting';
   let epoch: number | null = null;
-  let lane: Lane | undefined;
+  let lanes: readonly Lane[] = [];
   let link: BrokerLink | undefined;
   let databaseConnected = false;
   let lastProgressAtMs = performance.now();
@@ -93,7 +93,8 @@ export function createRelay(userOptions: RelayOptions): Relay {
   };
   const turn = () => {
     lastProgressAtMs = performance.now();
-    if (lane?.state.kind === 'flowing') ready.resolve('leader');
+    // With several streams, one that is down from the start must not keep the others' readiness back.
+    if (lanes.some(({ state }) => state.kind === 'flowing')) ready.resolve('leader');
   };
 
   async function runTerm(session: Session, broker: BrokerLink): Promise<void> {
@@ -118,8 +119,8 @@ export function createRelay(userOptions: RelayOptions): Relay {
       stopping: stopping.signal,
       aborting: aborting.signal,
       onTurn: turn,
-      onLane(current) {
-        lane = current;
+      onLanes(current) {
+        lanes = current;
       },
     });
     if (end.kind === 'deposed')
@@ -148,7 +149,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
           `the relay starts over: ${messageOf(error)}`,
         );
       } finally {
-        lane = undefined;
+        lanes = [];
         epoch = null;
         databaseConnected = false;
         await session?.close();
@@ -191,7 +192,12 @@ export function createRelay(userOptions: RelayOptions): Relay {
       epoch,
       databaseConnected,
       brokerConnected: link?.connected ?? false,
-      lanes: options.lanes.map(({ stream }) => laneStatus(stream, lane)),
+      lanes: options.lanes.map(({ stream }) =>
+        laneStatus(
+          stream,
+          lanes.find((lane) => lane.stream === stream),
+        ),
+      ),
       lastProgressAtMs,
     }),
     async stop({ graceMs = GRACE_MS } = {}) {

@@ -1,4 +1,5 @@
-import { recoverCapture } from '../batch-log/recover.ts';
+import { createCoverage } from '../batch-log/coverage.ts';
+import { lastRows, recoverCapture } from '../batch-log/recover.ts';
 import type { BrokerLink } from '../jetstream/index.ts';
 import {
   fenceLog,
@@ -12,15 +13,21 @@ import { createCapture } from '../outbox/capture.ts';
 import { type Listener, listen } from '../outbox/listener.ts';
 import { READ_SETTINGS } from '../outbox/read.ts';
 import { openSession, type Session } from '../postgres/session.ts';
+import { createLane } from './create-lane.ts';
 import { guardSequence } from './guard-sequence.ts';
 import { keepLease, type Loss } from './keeper.ts';
-import { createLane, type Lane } from './lane.ts';
-import { createLaneMeter } from './lane-meter.ts';
+import type { Lane } from './lane.ts';
+import { createLaneMeter, type LaneMeter } from './lane-meter.ts';
+import { createLineUp } from './line-up.ts';
+import { createLookout } from './lookout.ts';
 import { runLoop } from './loop.ts';
 import { runMaintenance } from './maintenance.ts';
-import type { ResolvedOptions } from './options.ts';
+import { serveOperators } from './operator.ts';
+import type { LaneOptions, ResolvedOptions } from './options.ts';
 import { createPacer } from './pacer.ts';
+import { createRouter, type Router } from './router.ts';
 import { readSource } from './source.ts';
+import type { Straggler } from './straggler.ts';
 
 export interface TermContext {
   readonly options: ResolvedOptions;
@@ -33,7 +40,7 @@ export interface TermContext {
   readonly stopping: AbortSignal;
   /** Do not wait for acknowledgements any longer. */
   readonly aborting: AbortSignal;
-  readonly onLane: (lane: Lane) => void;
+  readonly onLanes: (lanes: readonly Lane[]) => void;
   readonly onTurn: () => void;
 }
 
@@ -80,7 +87,7 @@ const OVER = 'over';
 
 async function leadWith(term: Term): Promise<TermEnd> {
   const { context, lost } = term;
-  const { options, leaseSession, epoch, stopping } = context;
+  const { options, leaseSession, epoch } = context;
   watchSession(leaseSession, term);
   // From the first moment: taking over may last longer than the lease, and would be overtaken again and again.
   watchLease(term);
@@ -90,18 +97,13 @@ async function leadWith(term: Term): Promise<TermEnd> {
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
   const parts = await buildParts(term, { work, reading });
   const maintenance = await openTermSession('postcommit maintenance', term);
-  const chores = runMaintenance({ ...parts, session: maintenance, epoch, options }, lost.signal);
-  chores.then(
-    (end) => (end === 'fenced' ? lose(term, { loss: 'another relay took over' }) : undefined),
-    (failure: unknown) => lose(term, { failure }),
-  );
-  const end = await runLoop(
-    { ...parts, wakeUp: context.wakeUp, turn: context.onTurn },
-    AbortSignal.any([stopping, lost.signal]),
-  );
+  for (const lane of [...parts.lanes, ...parts.closing]) runAside(term, lane.tend(lost.signal));
+  runAside(term, runMaintenance({ ...parts, session: maintenance, epoch, options }, lost.signal));
+  runAside(term, serveOperators({ ...parts, session: work, epoch, logger: options.logger }, running(term)));
+  const end = await runLoop({ ...parts, wakeUp: context.wakeUp, turn: context.onTurn }, running(term));
   if (end === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
   if (lost.signal.aborted) throw new Error('the lead was lost');
-  await settle(parts.lane, context);
+  await settle([...parts.lanes, ...parts.closing], context);
   await parts.pacer.close();
   await releaseIfLeading(leaseSession, epoch);
   return { kind: 'stopped' };
@@ -159,30 +161,26 @@ interface TermSessions {
   readonly reading: Session;
 }
 
-async function buildParts({ context, resources }: Term, { work, reading }: TermSessions) {
-  const { options, link, epoch, wakeUp } = context;
+async function buildParts(term: Term, { work, reading }: TermSessions) {
+  const { context, resources } = term;
+  const { options, epoch, wakeUp } = context;
   const { logger, metrics } = options;
   const recovery = await recoverCapture(work);
-  await guardSequence(work, { cursor: recovery.cursor, logger });
+  await guardSequence(work, { cursor: recovery.watermark, logger });
   const capture = createCapture(reading, recovery);
   const listener: Listener = await listen({ url: options.databaseUrl(), logger, wake: wakeUp.wake });
   resources.push(() => listener.close());
-  const [laneOptions] = options.lanes;
-  if (laneOptions === undefined) throw new Error('a relay needs a lane');
-  const meter = createLaneMeter({ stream: laneOptions.stream, metrics, logger });
-  const source = options.source ?? (await readSource(work));
-  const lane = createLane({
-    options: laneOptions,
+  const router = createRouter(options.lanes);
+  const { lanes, closing, meters, takeMoved } = await buildLanes(term, { work, router });
+  const lookout = createLookout(capture);
+  const planner = {
+    lanes,
+    router,
+    coverage: createCoverage(work, recovery.watermark),
     session: work,
-    link,
-    epoch,
-    source,
-    provision: options.provision,
-    meter,
-    wake: wakeUp.wake,
-  });
-  resources.push(() => lane.close());
-  context.onLane(lane);
+  };
+  const run = (straggler: Straggler) => runAside(term, straggler.run(running(term)));
+  const lineUp = createLineUp({ capture, lookout, planner, wake: wakeUp.wake, run });
   const pacer = createPacer({
     session: work,
     epoch,
@@ -191,10 +189,87 @@ async function buildParts({ context, resources }: Term, { work, reading }: TermS
     list: () => capture.list(),
     mayPark: () => listener.listening,
   });
-  return { capture, lane, pacer, meter };
+  return {
+    capture,
+    lookout,
+    lineUp,
+    lanes,
+    closing,
+    meters,
+    pacer,
+    router,
+    takeMoved,
+    openFrom: () => Math.min(...lineUp.captures.map(({ state }) => state.openFrom)),
+    audit: async () => ({}),
+  };
+}
+
+async function buildLanes({ context, resources }: Term, { work, router }: { work: Session; router: Router }) {
+  const { options, link, epoch, wakeUp } = context;
+  const { logger, metrics, provision, maxDeadLetters } = options;
+  const source = options.source ?? (await readSource(work));
+  let moved = false;
+  const meters: LaneMeter[] = [];
+  const build = (laneOptions: LaneOptions, number: number, closing: boolean) => {
+    const meter = createLaneMeter({ stream: laneOptions.stream, metrics, logger });
+    meters.push(meter);
+    const lane = createLane({
+      options: laneOptions,
+      session: work,
+      link,
+      epoch,
+      source,
+      provision,
+      maxDeadLetters,
+      isElsewhere: (subject) => router(subject) >= 0 && router(subject) !== number,
+      onMoved() {
+        moved = true;
+      },
+      closing,
+      meter,
+      wake: wakeUp.wake,
+    });
+    resources.push(() => lane.close());
+    return lane;
+  };
+  const lanes = options.lanes.map((one, number) => build(one, number, false));
+  const closing = (await streamsToClose(work, options.lanes)).map((one) => build(one, -1, true));
+  context.onLanes(lanes);
+  const takeMoved = () => {
+    const taken = moved;
+    moved = false;
+    return taken;
+  };
+  return { lanes, closing, meters, takeMoved };
+}
+
+/** Streams of the log that are no lane any more, and whose last row does not say that all is settled. */
+async function streamsToClose(work: Session, lanes: readonly LaneOptions[]): Promise<LaneOptions[]> {
+  const rows = await lastRows(work);
+  return rows
+    .filter(({ stream }) => !lanes.some((lane) => lane.stream === stream))
+    .filter(({ ordering, settledTo, settledBatch, lastSequence, batch }) =>
+      ordering === 'stream' ? (settledTo ?? 0) < lastSequence : (settledBatch ?? 0) < batch - 1,
+    )
+    .map(({ stream, ordering }) => ({ stream, ordering, subjects: [] }));
+}
+
+/** Aborts when nothing more is to be planned. */
+function running({ context, lost }: Term): AbortSignal {
+  return AbortSignal.any([context.stopping, lost.signal]);
+}
+
+/** Something that runs beside the loop: its error, or another epoch that it meets, ends the term. */
+function runAside(term: Term, work: Promise<string>): void {
+  work.then(
+    (end) => (end === 'fenced' ? lose(term, { loss: 'another relay took over' }) : undefined),
+    (failure: unknown) => lose(term, { failure }),
+  );
 }
 
 /** What was planned is settled before the end, unless that takes longer than the grace. */
-async function settle(lane: Lane, { aborting }: TermContext): Promise<void> {
-  await lane.until(() => lane.pending === 0 || lane.state.kind !== 'flowing', aborting);
+async function settle(lanes: readonly Lane[], { aborting }: TermContext): Promise<void> {
+  await Promise.all(
+    lanes.map((lane) => lane.until(() => lane.pending === 0 || lane.state.kind !== 'flowing', aborting)),
+  );
 }

@@ -37,7 +37,7 @@ function problemOf(sources: ConfigSources): string {
 test('with two addresses everything else has a default', () => {
   const config = loadRelayConfig({ env: GOOD });
   expect(config).toMatchObject({
-    lanes: [{ stream: 'postcommit', subjects: ['events.>'], ordering: 'stream' }],
+    lanes: [{ stream: 'postcommit', subjects: ['events.>'], ordering: 'stream', deadLetters: 'skip' }],
     provision: true,
     source: undefined,
     http: { host: '127.0.0.1', port: 9465 },
@@ -67,7 +67,9 @@ test('every setting reaches its place', () => {
     },
   });
   expect(config).toMatchObject({
-    lanes: [{ stream: 'orders', subjects: ['orders.>', 'returns.*'], ordering: 'stream' }],
+    lanes: [
+      { stream: 'orders', subjects: ['orders.>', 'returns.*'], ordering: 'stream', deadLetters: 'skip' },
+    ],
     provision: false,
     source: 'shop',
     http: { host: '::1', port: 0 },

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../src/embedded/index.ts';
+import type { LaneOptions } from '../../src/relay/index.ts';
 
 const COMMAND_LINE = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const WITH_LEASE = fileURLToPath(new URL('./relay-with-lease.ts', import.meta.url));
@@ -10,7 +11,12 @@ const WITH_LEASE = fileURLToPath(new URL('./relay-with-lease.ts', import.meta.ur
 export interface RelayProcessOptions {
   readonly databaseUrl: string;
   readonly natsUrl: string;
-  readonly stream: string;
+  /** One lane with this stream and the subjects below its name … */
+  readonly stream?: string;
+  /** … or several. */
+  readonly lanes?: readonly LaneOptions[];
+  /** Of that one lane. Default `stream`. */
+  readonly ordering?: 'stream' | 'key' | 'none' | undefined;
   /** How long a clean stop may take, as `--grace` takes it. */
   readonly grace?: string;
   /** The command line has no flag for the lease: given this, a small script runs the same daemon. */
@@ -73,7 +79,10 @@ export async function startRelayProcess(options: RelayProcessOptions): Promise<R
   };
 }
 
-function launch({ stream, grace, leaseTtlMs, ...urls }: RelayProcessOptions, http: string): ChildProcess {
+function launch(
+  { stream, lanes, ordering, grace, leaseTtlMs, ...urls }: RelayProcessOptions,
+  http: string,
+): ChildProcess {
   const args =
     leaseTtlMs === undefined
       ? [COMMAND_LINE, 'relay', '--json', '--http', http, '--grace', grace ?? '10s']
@@ -83,8 +92,13 @@ function launch({ stream, grace, leaseTtlMs, ...urls }: RelayProcessOptions, htt
       PATH: process.env.PATH,
       DATABASE_URL: urls.databaseUrl,
       NATS_URL: urls.natsUrl,
-      POSTCOMMIT_STREAM: stream,
-      POSTCOMMIT_SUBJECTS: `${stream}.>`,
+      ...(stream === undefined
+        ? { POSTCOMMIT_LANES: JSON.stringify(lanes) }
+        : {
+            POSTCOMMIT_STREAM: stream,
+            POSTCOMMIT_SUBJECTS: `${stream}.>`,
+            POSTCOMMIT_ORDERING: ordering ?? 'stream',
+          }),
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

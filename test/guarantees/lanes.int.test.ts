@@ -1,0 +1,108 @@
+import type { DiscardPolicy } from '@nats-io/jetstream';
+import { expect, test } from 'vitest';
+import { askLeader, letterStates } from '../support/dead-letters.ts';
+import { faultsOfStreams, openLanes } from '../support/lanes.ts';
+
+const FULL = { discard: 'new' as DiscardPolicy, max_msgs: 50 };
+
+test('four lanes share one outbox: each event is in its stream once and in order', async () => {
+  await using lanes = await openLanes(4);
+  await using relay = await lanes.startRelay();
+  await using writers = lanes.startWriters();
+  await lanes.untilStored(2_000);
+  await writers.stop();
+  await lanes.untilDrained();
+  expect(await faultsOfStreams(lanes)).toEqual([]);
+  expect(relay.relay.status().lanes.map(({ state }) => state)).toEqual(Array(4).fill('publishing'));
+});
+
+test('one of four streams full delays none of the others, and catches up when there is room', async () => {
+  await using lanes = await openLanes(4, { 1: FULL });
+  await using relay = await lanes.startRelay();
+  await using writers = lanes.startWriters();
+  await expect.poll(() => relay.relay.status().lanes[1]?.state, { timeout: 10_000 }).toBe('paused');
+  const latencies = await lanes.probeLatency([0, 2, 3], 20);
+  expect(Math.max(...latencies)).toBeLessThan(1_000);
+  expect(relay.relay.status().lanes[1]?.state).toBe('paused');
+  await lanes.jsm.streams.update(lanes.streams[1] ?? '', { max_msgs: -1 });
+  await expect.poll(() => relay.relay.status().lanes[1]?.state, { timeout: 15_000 }).toBe('publishing');
+  await lanes.probeLatency([1], 5);
+  await writers.stop();
+  await lanes.untilDrained();
+  expect(await faultsOfStreams(lanes)).toEqual([]);
+});
+
+test('relays killed while one stream is full lose and double nothing, in any lane', async () => {
+  await using lanes = await openLanes(3, { 0: FULL });
+  await using writers = lanes.startWriters();
+  for (let kill = 0; kill < 4; kill++) {
+    await using relay = await lanes.startRelayProcess();
+    await relay.line('ready');
+    await lanes.untilStored((await lanes.stored()) + 500);
+    if (kill === 2) await lanes.jsm.streams.update(lanes.streams[0] ?? '', { max_msgs: -1 });
+    relay.kill('SIGKILL');
+    await relay.exit;
+  }
+  await using _relay = await lanes.startRelay();
+  await lanes.untilStored((await lanes.stored()) + 200);
+  await writers.stop();
+  await lanes.untilDrained();
+  expect(await faultsOfStreams(lanes)).toEqual([]);
+});
+
+test('subjects moved from one lane to another between restarts lose and double nothing', async () => {
+  await using lanes = await openLanes(2, { 1: FULL });
+  await using writers = lanes.startWriters();
+  {
+    await using relay = await lanes.startRelay();
+    await expect.poll(() => relay.relay.status().lanes[1]?.state, { timeout: 10_000 }).toBe('paused');
+    await lanes.untilStored(500);
+  }
+  // What was planned for the full stream, and what it had not even read, goes to the other one, which is ahead of it.
+  const [first, second] = lanes.streams;
+  await lanes.moveSubjects(1, 0);
+  {
+    await using _relay = await lanes.startRelay([
+      { stream: first ?? '', subjects: [`${first}.>`, `${second}.>`] },
+    ]);
+    await lanes.untilStored((await lanes.stored()) + 500);
+    await writers.stop();
+    const states = async () => new Set((await letterStates(lanes.pool)).map(([, state]) => state));
+    await expect.poll(states, { timeout: 20_000 }).toEqual(new Set(['resolved']));
+    await lanes.untilDrained();
+  }
+  expect(await faultsOfStreams(lanes)).toEqual([]);
+});
+
+test('a stream added later starts right, and takes what was misrouted before when it is retried', async () => {
+  await using lanes = await openLanes(2);
+  const [first = ''] = lanes.streams;
+  await lanes.write(0, 10);
+  await lanes.write(1, 5);
+  {
+    await using _relay = await lanes.startRelay([{ stream: first, subjects: [`${first}.>`] }]);
+    await expect.poll(async () => (await letterStates(lanes.pool)).length, { timeout: 10_000 }).toBe(5);
+    await lanes.write(0, 10);
+    await lanes.untilStored(20);
+  }
+  await using _relay = await lanes.startRelay();
+  await lanes.write(1, 5);
+  await lanes.untilStored(25);
+  expect(await askLeader(lanes.pool, 'retry', { outcome: 'misrouted' })).toMatchObject({ retried: 5 });
+  await lanes.untilStored(30);
+  await lanes.untilDrained();
+  expect(await faultsOfStreams(lanes)).toEqual([]);
+});
+
+test('an idle lane writes down now and then how far it has read', async () => {
+  await using lanes = await openLanes(2);
+  await using _relay = await lanes.startRelay();
+  await lanes.write(1, 1);
+  await lanes.untilStored(1);
+  await lanes.write(0, 12_000);
+  await lanes.untilStored(12_001);
+  await lanes.write(0, 1);
+  await expect.poll(() => lanes.readTo(1), { timeout: 10_000 }).toBeGreaterThan(10_000);
+  await lanes.untilDrained();
+  expect(await faultsOfStreams(lanes)).toEqual([]);
+});
