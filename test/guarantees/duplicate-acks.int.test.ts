@@ -9,6 +9,8 @@ import { openStage, type Stage } from './stage.ts';
 // acknowledges the message as a duplicate when it is sent again: `{"seq":0,"duplicate":true}`, stored nowhere.
 
 const VERSION = '2.10.27';
+const FOREIGN = 10;
+const KILLS = 3;
 const replicated = { num_replicas: 3, discard: 'new' as StreamConfig['discard'] };
 
 let cluster: NatsCluster;
@@ -36,15 +38,17 @@ test('a foreign writer in the midst of publishing makes such ids, and the relay 
   await using stage = await openStage({ natsUrl: cluster.url, config: replicated });
   await using relay = await stage.startRelay();
   await using writers = stage.startWriters();
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < FOREIGN; i++) {
     await stage.untilPublishing({ events: 200, share: 0.2 });
     await stage.jsm.jetstream().publish(stage.subject, 'foreign');
   }
   await writers.stop();
   await untilFaultless(stage);
   expect(writers.failures).toEqual([]);
-  expect(await relay.count('foreignMessages')).toBe(20);
-  const displaced = (await stage.log()).filter(({ kind }) => kind === 'again').flatMap(({ positions }) => positions);
+  expect(await relay.count('foreignMessages')).toBe(FOREIGN);
+  const displaced = (await stage.log())
+    .filter(({ kind }) => kind === 'again')
+    .flatMap(({ positions }) => positions);
   expect(displaced.length).toBeGreaterThan(0);
   await expectLies(stage, displaced);
 });
@@ -62,7 +66,7 @@ test('a full stream refuses all that is under way, and the relay stores it once 
 
 test('killed amid this, the relay loses and doubles nothing either', async () => {
   await using stage = await openStage({ natsUrl: cluster.url, config: replicated });
-  for (let kill = 0; kill < 4; kill++) {
+  for (let kill = 0; kill < KILLS; kill++) {
     await using relay = await stage.startRelayProcess();
     await relay.line('role', ({ role }) => role === 'leader');
     await stage.untilPublishing({ events: 2_000, share: 0.2 });
@@ -72,7 +76,7 @@ test('killed amid this, the relay loses and doubles nothing either', async () =>
   }
   await using relay = await stage.startRelay();
   await untilFaultless(stage);
-  expect(await foreignIn(stage)).toBe(4);
+  expect(await foreignIn(stage)).toBe(KILLS);
   expect(relay.relay.status()).toMatchObject({ role: 'leader' });
 });
 
