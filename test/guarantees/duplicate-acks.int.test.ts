@@ -64,6 +64,21 @@ test('a full stream refuses all that is under way, and the relay stores it once 
   await expectLies(stage, [full + 2]);
 });
 
+test('a lane that changes to key ordering amid this sends such ids again, and is not deceived', async () => {
+  await using stage = await openStage({ natsUrl: cluster.url, config: { ...replicated, max_msgs: 500 } });
+  {
+    await using relay = await stage.startRelay();
+    await stage.write(1_500);
+    await relay.until('paused');
+  }
+  await stage.jsm.streams.update(stage.stream, { max_msgs: -1 });
+  await using relay = await stage.startRelay({ lane: { ordering: 'key' } });
+  await expect.poll(stage.lastSequence, { timeout: 20_000 }).toBeGreaterThanOrEqual(1_500);
+  const positions = (await readStream(stage.jsm, stage.stream)).map(({ position }) => position);
+  expect(positions.sort((a, b) => a - b)).toEqual(Array.from({ length: 1_500 }, (_, i) => i + 1));
+  if (cluster.version === VERSION) expect(await relay.count('duplicateAcks')).toBeGreaterThan(0);
+});
+
 test('killed amid this, the relay loses and doubles nothing either', async () => {
   await using stage = await openStage({ natsUrl: cluster.url, config: replicated });
   for (let kill = 0; kill < KILLS; kill++) {
