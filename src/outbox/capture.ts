@@ -90,7 +90,6 @@ interface Place {
   readonly currentSegment: number;
 }
 
-// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the capture's state, its parts named below.
 function captureFrom(session: Session, place: Place): Capture {
   const { gaps, segments } = place;
   let { cursor, currentSegment } = place;

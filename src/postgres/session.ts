@@ -25,7 +25,7 @@ export interface Statement {
 /** A row in PostgreSQL's text form: the relay decides per column what to decode. */
 export type TextRow = readonly (string | null)[];
 
-/** One direct connection to PostgreSQL. After a failure it is useless for ever: open another one. */
+/** One direct connection to PostgreSQL; statements run in the order of the calls. After a failure it is useless for ever: open another one. */
 export interface Session {
   query(statement: Statement): Promise<readonly TextRow[]>;
   /** As `query`, but a WARNING is a failure too: a commit whose wait for a standby was cancelled only warns. */
@@ -120,7 +120,15 @@ async function applySettings(client: pg.Client, settings: Readonly<Record<string
 }
 
 function toSession(client: pg.Client, state: FailureState): Session {
-  const query = async ({ text, values, name }: Statement): Promise<readonly TextRow[]> => {
+  // Several parts of the relay share a session: a statement's time limit begins when it is its turn.
+  let turn: Promise<unknown> = Promise.resolve();
+  const query = (statement: Statement): Promise<readonly TextRow[]> => {
+    const answer = turn.then(() => run(statement));
+    turn = answer.catch(() => undefined);
+    return answer;
+  };
+  const run = async ({ text, values, name }: Statement): Promise<readonly TextRow[]> => {
+    if (state.failed) throw new Error('the session has failed before');
     try {
       const result = await client.query<(string | null)[]>({
         text,
@@ -139,11 +147,15 @@ function toSession(client: pg.Client, state: FailureState): Session {
   };
   return {
     query,
-    async queryStrictly(statement) {
-      state.warning = undefined;
-      const rows = await query(statement);
-      if (state.warning !== undefined) throw new Error(`the database warned: ${state.warning}`);
-      return rows;
+    queryStrictly(statement) {
+      const answer = turn.then(async () => {
+        state.warning = undefined;
+        const rows = await run(statement);
+        if (state.warning !== undefined) throw new Error(`the database warned: ${state.warning}`);
+        return rows;
+      });
+      turn = answer.catch(() => undefined);
+      return answer;
     },
     get failed() {
       return state.failed;

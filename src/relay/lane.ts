@@ -23,7 +23,6 @@ export interface Lane {
   readonly oldest: StoredEvent | undefined;
   /** It publishes, and little enough is in flight to plan more. */
   readonly ready: boolean;
-  readonly retryAtMs: number;
   /** Waits until a condition on this lane holds, or the signal aborts. */
   until(condition: () => boolean, signal: AbortSignal): Promise<void>;
   /**

@@ -58,7 +58,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
   async function takeOver(
     result: Reconciliation,
     comparison: Comparison,
-  ): Promise<'done' | 'paused' | 'fenced'> {
+  ): Promise<'done' | 'waiting' | 'fenced'> {
     const { refusal } = chain;
     [refill, loaded] = [[], 0];
     chain.restart(result.decided, result.settledTo);
@@ -74,7 +74,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     const buried = await burial.bury(refusal, result.refill);
     if (buried.kind === 'paused') {
       chain.gate.pause(buried.pause);
-      return 'paused';
+      return 'waiting';
     }
     const changes = rowsOf(result, buried.refill);
     const repeats = repeatsOf(result, buried.refill);
@@ -171,6 +171,12 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     });
   }
 
+  async function startFlowing(): Promise<'flowing' | 'waiting' | 'fenced'> {
+    chain.flow({ idle: outlet.pending === 0 });
+    if ((await outlet.feed()) === 'fenced') return 'fenced';
+    return chain.gate.state.kind === 'flowing' ? 'flowing' : 'waiting';
+  }
+
   const outlet: Outlet = {
     gate: chain.gate,
     get pending() {
@@ -224,8 +230,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
       known = state;
       if (last !== undefined && last.ordering !== 'stream') {
         const moved = await moveIntoSlots(context, comparison, last);
-        if (moved === 'fenced') return 'fenced';
-        return outlet.compare({ ...comparison, last: moved });
+        return moved === 'fenced' ? 'fenced' : outlet.compare({ ...comparison, last: moved });
       }
       const before =
         decided?.incarnation === state.created
@@ -233,10 +238,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
           : undefined;
       const result = await reconcile({ session, link, stream: state, source, last, known: before, signal });
       const taken = await takeOver(result, comparison);
-      if (taken !== 'done') return taken === 'fenced' ? 'fenced' : 'waiting';
-      chain.flow({ idle: outlet.pending === 0 });
-      if ((await outlet.feed()) === 'fenced') return 'fenced';
-      return chain.gate.state.kind === 'flowing' ? 'flowing' : 'waiting';
+      return taken === 'done' ? startFlowing() : taken;
     },
     close: () => chain.close(),
   };

@@ -22,7 +22,7 @@ import { createLineUp } from './line-up.ts';
 import { createLookout } from './lookout.ts';
 import { runLoop } from './loop.ts';
 import { runMaintenance } from './maintenance.ts';
-import { serveOperators } from './operator.ts';
+import { serveOperators } from './operator/serve.ts';
 import type { LaneOptions, ResolvedOptions } from './options.ts';
 import { createPacer } from './pacer.ts';
 import { createRouter, type Router } from './router.ts';

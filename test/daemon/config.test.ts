@@ -161,14 +161,16 @@ describe('what is wrong is named, with what is expected', () => {
     [{ POSTCOMMIT_SUBJECTS: '$JS.>' }, "begins with '$'"],
     [{ POSTCOMMIT_SUBJECTS: 'a.>.b' }, "wildcard '>' is not the last token"],
     [{ POSTCOMMIT_PROVISION: 'yes' }, 'POSTCOMMIT_PROVISION ("yes") is neither true nor false'],
-    [{ POSTCOMMIT_ORDERING: 'key' }, 'POSTCOMMIT_ORDERING ("key") is not available in 0.1; expected stream'],
-    [{ POSTCOMMIT_ORDERING: 'none' }, 'is not available in 0.1'],
-    [{ POSTCOMMIT_ORDERING: 'total' }, 'POSTCOMMIT_ORDERING ("total") is no ordering'],
+    [
+      { POSTCOMMIT_ORDERING: 'total' },
+      'POSTCOMMIT_ORDERING ("total") is no ordering; expected stream, key or none',
+    ],
+    [{ POSTCOMMIT_DEAD_LETTERS: 'drop' }, 'POSTCOMMIT_DEAD_LETTERS ("drop") is neither skip nor hold'],
     [{ POSTCOMMIT_LANES: 'orders' }, 'POSTCOMMIT_LANES ("orders") is no list in JSON; expected [{"stream"'],
     [{ POSTCOMMIT_LANES: '[]' }, 'POSTCOMMIT_LANES ("[]") is empty'],
     [
-      { POSTCOMMIT_LANES: '[{"stream":"a","subjects":["a"]},{"stream":"b","subjects":["b"]}]' },
-      'names several streams, which is not available in 0.1',
+      { POSTCOMMIT_LANES: '[{"stream":"a","subjects":["a"]},{"stream":"a","subjects":["b"]}]' },
+      'names a stream twice',
     ],
     [{ POSTCOMMIT_LANES: '[{"stream":"a"}]' }, 'POSTCOMMIT_LANES[0].subjects'],
     [
@@ -176,7 +178,7 @@ describe('what is wrong is named, with what is expected', () => {
       'has an unknown key "subject" (did you mean "subjects"?)',
     ],
     [
-      { POSTCOMMIT_LANES: '[{"stream":"a","subjects":["a"],"ordering":"key"}]' },
+      { POSTCOMMIT_LANES: '[{"stream":"a","subjects":["a"],"ordering":"total"}]' },
       'POSTCOMMIT_LANES[0].ordering',
     ],
     [
@@ -211,7 +213,7 @@ describe('what is wrong is named, with what is expected', () => {
 test('all problems come at once', () => {
   const env = {
     POSTCOMMIT_RETENTION: 'x',
-    POSTCOMMIT_ORDERING: 'key',
+    POSTCOMMIT_ORDERING: 'total',
     POSTCOMMIT_LANE: '[]',
     LOG_LEVEL: 'x',
   };
