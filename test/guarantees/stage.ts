@@ -79,7 +79,7 @@ export interface RunningRelay extends AsyncDisposable {
 }
 
 export interface StageOptions {
-  /** Servers of the test's own; by default those of the run. */
+  /** Servers of the test's own; by default those of the run. Those of a cluster are separated by commas. */
   readonly postgresUrl?: string;
   readonly natsUrl?: string;
   readonly config?: Partial<StreamConfig>;
@@ -91,7 +91,8 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     options.postgresUrl === undefined ? await createMigratedDatabase() : await createOn(options.postgresUrl);
   const pool = new pg.Pool({ connectionString: database.url });
   pool.on('error', () => undefined);
-  const connection = await connect({ servers: nats, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  const servers = nats.split(',');
+  const connection = await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
   const jsm = await jetstreamManager(connection, { timeout: 1_000 });
   const stream = scratchName('guarantee');
   await jsm.streams.add({ name: stream, subjects: [`${stream}.>`], ...options.config });
@@ -195,7 +196,7 @@ async function startRelay(options: {
   const metrics = createMetrics();
   const relay = createRelay({
     databaseUrl: () => databaseUrl,
-    nats: () => ({ servers: [servers] }),
+    nats: () => ({ servers: servers.split(',') }),
     lanes: [{ stream, subjects: [`${stream}.>`], ...lane }],
     logger: createLogger({ destination }),
     metrics,
