@@ -12,6 +12,7 @@ import { campaign } from './campaign.ts';
 import type { Lane } from './lane.ts';
 import { type RelayOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { prepareStream } from './prepare-stream.ts';
+import { setbackOf, showsPooler } from './setback.ts';
 import { lead } from './term.ts';
 
 export type RelayRole = 'starting' | 'standby' | 'leader' | 'stopping' | 'stopped';
@@ -28,6 +29,8 @@ export interface LaneStatus {
 export interface RelayStatus {
   readonly role: RelayRole;
   readonly epoch: number | null;
+  /** Why it neither leads nor stands by, for a person; null while it does. */
+  readonly reason: string | null;
   readonly databaseConnected: boolean;
   readonly brokerConnected: boolean;
   readonly lanes: readonly LaneStatus[];
@@ -56,6 +59,8 @@ export interface Relay extends AsyncDisposable {
   readonly closed: Promise<void>;
 }
 
+const POOLED =
+  'DATABASE_URL goes through a connection pooler: the relay polls and leads by time alone, so that a killed leader is replaced when its lease ends, not at once. Name a direct connection for the relay; writers may stay with the pooler';
 /** The session that holds the lease: a dead host must free the lock soon, a missing standby must not cost the lead. */
 const LEASE_SETTINGS = {
   synchronous_commit: 'local',
@@ -67,6 +72,7 @@ const LEASE_SETTINGS = {
 const GRACE_MS = 10_000;
 /** A term that lasted this long was a success, and the next failure starts with a short delay again. */
 const LASTING_TERM_MS = 5_000;
+const LOG_EVERY_MS = 1_000;
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the relay's state, its parts named below.
 export function createRelay(userOptions: RelayOptions): Relay {
@@ -82,6 +88,11 @@ export function createRelay(userOptions: RelayOptions): Relay {
   let lane: Lane | undefined;
   let link: BrokerLink | undefined;
   let databaseConnected = false;
+  let reason: string | null = null;
+  let failureLoggedAtMs = Number.NEGATIVE_INFINITY;
+  /** A session looked direct and was not: none is believed again. */
+  let pooledUnawares = false;
+  let pooledNoted = false;
   let lastProgressAtMs = performance.now();
   let running: Promise<void> | undefined;
 
@@ -93,7 +104,19 @@ export function createRelay(userOptions: RelayOptions): Relay {
   };
   const turn = () => {
     lastProgressAtMs = performance.now();
+    reason = null;
     if (lane?.state.kind === 'flowing') ready.resolve('leader');
+  };
+  const fail = (error: unknown) => {
+    reason = setbackOf(error);
+    pooledUnawares ||= showsPooler(error);
+    if (performance.now() - failureLoggedAtMs < LOG_EVERY_MS) return;
+    failureLoggedAtMs = performance.now();
+    logger.warn({ event: 'term-failed', reason, state: sqlState(error) }, `the relay starts over: ${reason}`);
+  };
+  const notePooler = ({ pooled }: Session) => {
+    if (pooled && !pooledNoted) logger.warn({ event: 'pooled' }, POOLED);
+    pooledNoted = pooled;
   };
 
   async function runTerm(session: Session, broker: BrokerLink): Promise<void> {
@@ -102,6 +125,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
       signal: stopping.signal,
       onStandby() {
         lastProgressAtMs = performance.now();
+        reason = null;
         setRole('standby');
         ready.resolve('standby');
       },
@@ -136,17 +160,15 @@ export function createRelay(userOptions: RelayOptions): Relay {
       const startedAtMs = performance.now();
       let session: Session | undefined;
       try {
-        session = await openLeaseSession(options);
+        session = await openLeaseSession(options, { pooled: pooledUnawares });
+        notePooler(session);
         databaseConnected = true;
         session.onFailure(() => {
           databaseConnected = false;
         });
         await runTerm(session, broker);
       } catch (error) {
-        logger.warn(
-          { event: 'term-failed', reason: messageOf(error) },
-          `the relay starts over: ${messageOf(error)}`,
-        );
+        fail(error);
       } finally {
         lane = undefined;
         epoch = null;
@@ -189,6 +211,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
     status: () => ({
       role,
       epoch,
+      reason,
       databaseConnected,
       brokerConnected: link?.connected ?? false,
       lanes: options.lanes.map(({ stream }) => laneStatus(stream, lane)),
@@ -215,13 +238,17 @@ function laneStatus(stream: string, lane: Lane | undefined): LaneStatus {
   return { stream, state: state.kind === 'flowing' ? 'publishing' : 'starting', reason: null, pending };
 }
 
-async function openLeaseSession({ databaseUrl, leaseTtlMs }: ResolvedOptions): Promise<Session> {
+async function openLeaseSession(
+  { databaseUrl, leaseTtlMs }: ResolvedOptions,
+  { pooled = false } = {},
+): Promise<Session> {
   const url = databaseUrl();
   const session = await openSession({
     url,
     name: 'postcommit lease',
     settings: LEASE_SETTINGS,
     queryTimeoutMs: leaseTtlMs,
+    pooled,
   });
   try {
     await assertPrimary(session, url);

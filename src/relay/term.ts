@@ -138,7 +138,12 @@ async function takeOver(work: Session, { leaseSession, epoch, options }: TermCon
 /** A session that ends with the lead: a statement that is still waiting for a lost server must not hold up the next term. */
 async function openTermSession(name: string, term: Term): Promise<Session> {
   const { context, lost, resources } = term;
-  const session = await openSession({ url: context.options.databaseUrl(), name, settings: WORK_SETTINGS });
+  const session = await openSession({
+    url: context.options.databaseUrl(),
+    name,
+    settings: WORK_SETTINGS,
+    pooled: context.leaseSession.pooled,
+  });
   resources.push(() => session.close());
   watchSession(session, term);
   lost.signal.addEventListener('abort', () => {
@@ -165,8 +170,7 @@ async function buildParts({ context, resources }: Term, { work, reading }: TermS
   const recovery = await recoverCapture(work);
   await guardSequence(work, { cursor: recovery.cursor, logger });
   const capture = createCapture(reading, recovery);
-  const listener: Listener = await listen({ url: options.databaseUrl(), logger, wake: wakeUp.wake });
-  resources.push(() => listener.close());
+  const listener = await openListener({ context, resources });
   const [laneOptions] = options.lanes;
   if (laneOptions === undefined) throw new Error('a relay needs a lane');
   const meter = createLaneMeter({ stream: laneOptions.stream, metrics, logger });
@@ -189,9 +193,20 @@ async function buildParts({ context, resources }: Term, { work, reading }: TermS
     wakeUp,
     metrics,
     list: () => capture.list(),
-    mayPark: () => listener.listening,
+    mayPark: () => listener?.listening ?? false,
   });
   return { capture, lane, pacer, meter };
+}
+
+/** Behind a pooler nobody can listen, and the relay never parks. */
+async function openListener({
+  context: { options, leaseSession, wakeUp },
+  resources,
+}: Pick<Term, 'context' | 'resources'>): Promise<Listener | undefined> {
+  if (leaseSession.pooled) return undefined;
+  const listener = await listen({ url: options.databaseUrl(), logger: options.logger, wake: wakeUp.wake });
+  resources.push(() => listener.close());
+  return listener;
 }
 
 /** What was planned is settled before the end, unless that takes longer than the grace. */
