@@ -72,6 +72,7 @@ admin_users = postgres
 pool_mode = ${options.mode ?? 'transaction'}
 default_pool_size = ${options.poolSize ?? 6}
 max_client_conn = 200
+server_login_retry = 0.2
 ignore_startup_parameters = extra_float_digits
 `;
 }
