@@ -169,13 +169,14 @@ async function takeLeaderLock(session: Session): Promise<boolean> {
 
 /**
  * Waits until no plan of an older epoch is in flight (a plan's INSERT holds ROW EXCLUSIVE), and makes one synchronous
- * write: what the log shows may be visible and yet on no standby; behind this commit it is everywhere.
+ * write: what the log shows may be visible and yet on no standby; behind this commit it is everywhere. That write is a
+ * message to nobody: whoever waits for a standby must not keep the lease row locked, or the lead would be lost meanwhile.
  */
 export async function fenceLog(session: Session, epoch: number): Promise<boolean> {
   await session.query({ text: 'begin' });
   await session.query({ text: 'lock table postcommit.batches in share row exclusive mode' });
   const rows = await session.query({
-    text: 'update postcommit.lease set epoch = epoch where epoch = $1 returning 1',
+    text: "select pg_logical_emit_message(true, 'postcommit', '') from postcommit.lease where epoch = $1",
     values: [epoch],
   });
   await session.queryStrictly({ text: 'commit' });

@@ -16,7 +16,7 @@ export interface SessionOptions {
   readonly connectTimeoutMs?: number;
   /** A statement that takes longer on this side ends the session: a black-holed socket answers nothing. Default 30,000. */
   readonly queryTimeoutMs?: number;
-  /** Asked when a statement takes that long: true gives it as long again. Default: never. */
+  /** Asked every few seconds while a statement takes long: true gives it that time anew. Default: never. */
   readonly mayTakeLonger?: (backend: Backend) => Promise<boolean>;
 }
 
@@ -173,7 +173,7 @@ function toSession(client: pg.Client, { state, options, pooled }: SessionParts):
     if (carrying !== undefined) return carrying(config);
     return (await client.query<(string | null)[]>(config)).rows;
   };
-  const mayGoOn = async () => (await mayTakeLonger?.({ pid: backendPid, name: application })) ?? false;
+  const mayGoOn = mayTakeLonger && (() => mayTakeLonger({ pid: backendPid, name: application }));
   const query = async (statement: Statement): Promise<readonly TextRow[]> => {
     try {
       return await withinTime(send(statement), queryTimeoutMs, mayGoOn);
@@ -205,16 +205,24 @@ function toSession(client: pg.Client, { state, options, pooled }: SessionParts):
   };
 }
 
-/** What is not answered in time fails, unless it may go on: then it gets as long again. */
+const ASK_EVERY_MS = 5_000;
+
+/** What is not answered in time fails. While `mayGoOn` says yes, its time begins anew. */
 function withinTime<T>(
   answer: Promise<T>,
   ms = QUERY_TIMEOUT_MS,
-  mayGoOn: () => Promise<boolean> = async () => false,
+  mayGoOn?: () => Promise<boolean>,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
+    let startedAtMs = performance.now();
     const late = () => reject(new Error(`the database did not answer within ${ms} ms`));
-    const ask = () => void mayGoOn().then((goesOn) => (goesOn ? timer.refresh() : late()), late);
-    const timer = setTimeout(ask, ms);
+    const decide = (goesOn: boolean) => {
+      if (goesOn) startedAtMs = performance.now();
+      if (performance.now() - startedAtMs < ms) timer.refresh();
+      else late();
+    };
+    const ask = () => void mayGoOn?.().then(decide, () => decide(false));
+    const timer = mayGoOn === undefined ? setTimeout(late, ms) : setTimeout(ask, Math.min(ms, ASK_EVERY_MS));
     answer.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

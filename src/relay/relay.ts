@@ -61,6 +61,8 @@ export interface Relay extends AsyncDisposable {
 
 const POOLED =
   'DATABASE_URL goes through a connection pooler: the relay polls and leads by time alone, so that a killed leader is replaced when its lease ends, not at once. Name a direct connection for the relay; writers may stay with the pooler';
+const STANDBY_MISSING =
+  'a commit of the relay waits for a synchronous standby (synchronous_standby_names), and nothing is published that is not on one: bring the standby back, or empty the setting';
 /** The session that holds the lease: a dead host must free the lock soon, a missing standby must not cost the lead. */
 const LEASE_SETTINGS = {
   synchronous_commit: 'local',
@@ -114,6 +116,11 @@ export function createRelay(userOptions: RelayOptions): Relay {
     failureLoggedAtMs = performance.now();
     logger.warn({ event: 'term-failed', reason, state: sqlState(error) }, `the relay starts over: ${reason}`);
   };
+  const waitForStandby = () => {
+    lastProgressAtMs = performance.now(); // A restart would not help.
+    if (reason !== STANDBY_MISSING) logger.warn({ event: 'standby-missing' }, STANDBY_MISSING);
+    reason = STANDBY_MISSING;
+  };
   const notePooler = ({ pooled }: Session) => {
     if (pooled && !pooledNoted) logger.warn({ event: 'pooled' }, POOLED);
     pooledNoted = pooled;
@@ -142,6 +149,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
       stopping: stopping.signal,
       aborting: aborting.signal,
       onTurn: turn,
+      onStandbyWait: waitForStandby,
       onLane(current) {
         lane = current;
       },

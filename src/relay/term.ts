@@ -12,6 +12,7 @@ import { createCapture } from '../outbox/capture.ts';
 import { type Listener, listen } from '../outbox/listener.ts';
 import { READ_SETTINGS } from '../outbox/read.ts';
 import { openSession, type Session } from '../postgres/session.ts';
+import { waitsForStandby } from '../postgres/standby-wait.ts';
 import { guardSequence } from './guard-sequence.ts';
 import { keepLease, type Loss } from './keeper.ts';
 import { createLane, type Lane } from './lane.ts';
@@ -35,6 +36,8 @@ export interface TermContext {
   readonly aborting: AbortSignal;
   readonly onLane: (lane: Lane) => void;
   readonly onTurn: () => void;
+  /** A commit waits for a synchronous standby; called every few seconds while it does. */
+  readonly onStandbyWait: () => void;
 }
 
 /** How a leadership ended, other than by an error. */
@@ -143,6 +146,12 @@ async function openTermSession(name: string, term: Term): Promise<Session> {
     name,
     settings: WORK_SETTINGS,
     pooled: context.leaseSession.pooled,
+    async mayTakeLonger(backend) {
+      const waits = await waitsForStandby(context.leaseSession, backend);
+      if (waits) context.onStandbyWait();
+      if (waits && context.aborting.aborted) session.destroy(); // No standby will come within the grace.
+      return waits;
+    },
   });
   resources.push(() => session.close());
   watchSession(session, term);
