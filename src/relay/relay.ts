@@ -6,7 +6,12 @@ import { createBackoff } from '../lifecycle/backoff.ts';
 import { createDeferred } from '../lifecycle/deferred.ts';
 import { createWakeUp } from '../lifecycle/wake-up.ts';
 import { missingMigrations } from '../migrate/index.ts';
-import { assertPrimary, assertPrivileges } from '../outbox/suitability.ts';
+import {
+  assertNotSubscribed,
+  assertPositionSequence,
+  assertPrimary,
+  assertPrivileges,
+} from '../outbox/suitability.ts';
 import { openSession, type Session, sqlState } from '../postgres/session.ts';
 import { campaign } from './campaign.ts';
 import type { Lane } from './lane.ts';
@@ -260,6 +265,7 @@ async function openLeaseSession(
   });
   try {
     await assertPrimary(session, url);
+    await assertNotSubscribed(session);
   } catch (error) {
     await session.close();
     throw error;
@@ -280,6 +286,7 @@ async function checkDatabase(options: ResolvedOptions): Promise<readonly string[
       );
     }
     await assertPrivileges(session);
+    await assertPositionSequence(session);
     return await plannedStreams(session);
   } catch (error) {
     throw sqlState(error) === '42501' ? mayNotLook(error) : error;

@@ -3,7 +3,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import pg from 'pg';
 import { expect, vi } from 'vitest';
 import { migrate } from '../../src/migrate/index.ts';
-import { createRelay, type LaneStatus, type Relay } from '../../src/relay/index.ts';
+import { createRelay, type LaneStatus, type Relay, type RelayOptions } from '../../src/relay/index.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { query } from '../support/query.ts';
@@ -31,7 +31,7 @@ export interface Stage extends AsyncDisposable {
   write(count: number, options?: { subject?: string; payload?: string }): Promise<void>;
   startWriters(options?: Omit<WritersOptions, 'url' | 'subject'>): Writers;
   /** A relay in this process. */
-  startRelay(): Promise<RunningRelay>;
+  startRelay(options?: Partial<RelayOptions>): Promise<RunningRelay>;
   /** A relay as a process of its own. */
   startRelayProcess(options?: ProcessOptions): Promise<RelayProcess>;
   lastSequence(): Promise<number>;
@@ -104,7 +104,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
       await expect.poll(lastSequence, { timeout: 10_000, interval: 1 }).toBeGreaterThan(enough);
     },
     startWriters: (writers = {}) => startWriters({ url: database.url, subject, ...writers }),
-    startRelay: () => startRelay({ databaseUrl: database.url, natsUrl: nats, stream }),
+    startRelay: (relay = {}) => startRelay({ url: database.url, natsUrl: nats, stream, ...relay }),
     startRelayProcess({ databasePort, ...relay } = {}) {
       const url = new URL(database.url);
       if (databasePort !== undefined) url.port = String(databasePort);
@@ -163,21 +163,22 @@ async function remaining(pool: pg.Pool, stream: string, lastSequence: number) {
   return { unplanned: rows[0].unplanned, unstored: Math.max(0, rows[0].end - lastSequence) };
 }
 
-async function startRelay(options: {
-  databaseUrl: string;
-  natsUrl: string;
-  stream: string;
-}): Promise<RunningRelay> {
-  const { databaseUrl, natsUrl: servers, stream } = options;
+async function startRelay({
+  url,
+  natsUrl: servers,
+  stream,
+  ...options
+}: { url: string; natsUrl: string; stream: string } & Partial<RelayOptions>): Promise<RunningRelay> {
   const lines: LogLine[] = [];
   const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
   const metrics = createMetrics();
   const relay = createRelay({
-    databaseUrl: () => databaseUrl,
+    databaseUrl: () => url,
     nats: () => ({ servers: [servers] }),
     lanes: [{ stream, subjects: [`${stream}.>`], ordering: 'stream' }],
     logger: createLogger({ destination }),
     metrics,
+    ...options,
   });
   await relay.start();
   return {
