@@ -111,11 +111,13 @@ export async function repairPositionSequence(
   highestRead: number,
 ): Promise<'sound' | 'moved'> {
   if ((await positionSequence(session)) >= highestRead) return 'sound';
-  await session.query({
-    text: "select setval('postcommit.outbox_position_seq', $1)",
-    values: [highestRead + MOVED_PAST],
+  // Looked at again where it is set: a relay that froze in between must not set it back.
+  const moved = await session.query({
+    text: `select setval('postcommit.outbox_position_seq', $1)
+            where coalesce(pg_sequence_last_value('postcommit.outbox_position_seq'), 0) < $2::int8`,
+    values: [highestRead + MOVED_PAST, highestRead],
   });
-  return 'moved';
+  return moved.length === 0 ? 'sound' : 'moved';
 }
 
 /** The last position drawn, of a sequence that draws them one by one. */
