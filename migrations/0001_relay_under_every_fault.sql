@@ -16,3 +16,6 @@ ALTER TABLE "postcommit"."requests"
   ADD CONSTRAINT "requests_kind" CHECK (kind IN ('retry', 'discard', 'replay', 'adopt', 'audit'));
 --> statement-breakpoint
 CREATE INDEX "requests_open" ON "postcommit"."requests" USING btree ("id") WHERE finished_at is null;
+--> statement-breakpoint
+-- Empty where every lane is in `stream` ordering: says at once that nothing was ever planned in another.
+CREATE INDEX "batches_unordered" ON "postcommit"."batches" USING btree ("stream","batch") WHERE ordering <> 'stream';

@@ -5,7 +5,11 @@ export type Ordering = 'stream' | 'key' | 'none';
 /** Why a row was written; see `docs/architecture.md`. */
 export type BatchKind = 'new' | 'retry' | 'again' | 'marker' | 'found' | 'replay';
 
-/** A row of the batch log: event i of it may only ever be stored at `firstSequence + i`. */
+/**
+ * A row of the batch log. In `stream` ordering event i of it may only ever be stored at `firstSequence + i`; in the others
+ * `firstSequence` is a lower bound of where its events lie. A row may be empty (its last sequence is then before its
+ * first): it only says how far reading got.
+ */
 export interface Batch {
   readonly stream: string;
   /** Creation time of the stream. */
@@ -18,6 +22,8 @@ export interface Batch {
   readonly lastSequence: number;
   /** Highest sequence known to hold our message at the time; null before the first. */
   readonly settledTo: number | null;
+  /** Every row up to this batch number was settled at the time; null in `stream` ordering. */
+  readonly settledBatch: number | null;
   readonly positions: PositionRanges;
   readonly parked: PositionRanges;
   readonly readTo: number;

@@ -2,61 +2,91 @@ import { complementOf, type PositionRanges, parseMultirange, unionOf } from '../
 import type { Session, TextRow } from '../postgres/session.ts';
 import type { Batch, BatchKind, Ordering } from './batch.ts';
 
-/** What the log says about reading: where to go on, and which positions below that no plan holds. */
+/** What the log says about reading: where to go on, and what has to be looked into below that. */
 export interface CaptureRecovery {
+  /** Every lane has looked at everything up to here. */
   readonly cursor: number;
+  /** Positions at or below the cursor that no plan holds. */
   readonly gaps: PositionRanges;
+  /** Some lane has looked as far as this: what is read up to here may be covered by a plan already. */
+  readonly watermark: number;
 }
 
 const PAGE = 500;
 
 /**
- * Reads back what the log says about capture, over all streams: an event is covered once any lane's log holds it.
- * Gaps are what its rows leave out between the lowest `open_from` and the highest `read_to`.
+ * Reads back what the log says about capture, over all streams: an event is covered once any lane's log holds it, so
+ * that subjects may move from one lane to another between two starts. Reading goes on at the lowest place of all.
  */
 export async function recoverCapture(session: Session): Promise<CaptureRecovery> {
   const last = await lastRows(session);
-  if (last.length === 0) return { cursor: 0, gaps: [] };
+  if (last.length === 0) return { cursor: 0, gaps: [], watermark: 0 };
   const openFrom = Math.min(...last.map((row) => row.openFrom));
-  const cursor = Math.max(...last.map((row) => row.readTo));
+  const cursor = Math.min(...last.map((row) => row.readTo));
+  const watermark = Math.max(...last.map((row) => row.readTo));
+  const covered = await coverageOf(session, last, { from: openFrom, to: cursor, reopened: true });
+  return { cursor, gaps: complementOf(covered, openFrom, cursor), watermark };
+}
+
+export interface CoverageBounds {
+  readonly from: number;
+  readonly to: number;
+  /**
+   * An audit may have found positions that were planned long after the rest of their neighbourhood. True looks for those
+   * as well, up to the end of the log.
+   */
+  readonly reopened: boolean;
+}
+
+/** Which positions between two bounds the plans of these streams hold, or leave out on purpose. */
+export async function coverageOf(
+  session: Session,
+  streams: readonly LastRow[],
+  { from, to, reopened }: CoverageBounds,
+): Promise<PositionRanges> {
   const covered: PositionRanges[] = [];
-  for (const { stream, batch } of last) {
-    const first = await firstBatchReading(session, { stream, batch, openFrom });
+  for (const { stream, batch } of streams) {
+    const first = await firstBatchReading(session, { stream, batch, openFrom: from });
+    const end = reopened ? batch : await lastBatchBelow(session, { stream, batch, position: to });
     const [row] = await session.query({
-      text: `select coalesce(range_agg(positions), '{}') + coalesce(range_agg(parked), '{}')
-               from postcommit.batches where stream = $1 and batch >= $2`,
-      values: [stream, first],
+      name: 'postcommit_coverage',
+      text: `select (coalesce(range_agg(positions), '{}') + coalesce(range_agg(parked), '{}'))
+                    * int8multirange(int8range($4, $5, '[]'))
+               from postcommit.batches where stream = $1 and batch between $2 and $3`,
+      values: [stream, first, end, from, Math.max(from, to)],
     });
     covered.push(parseMultirange(row?.[0] ?? '{}'));
   }
-  return { cursor, gaps: complementOf(unionOf(covered), openFrom, cursor) };
+  return unionOf(covered);
 }
 
-interface LastRow {
+export interface LastRow {
   readonly stream: string;
+  readonly incarnation: string;
   readonly batch: number;
+  readonly epoch: number;
+  readonly ordering: Ordering;
+  readonly lastSequence: number;
+  readonly settledTo: number | null;
+  readonly settledBatch: number | null;
   readonly openFrom: number;
   readonly readTo: number;
 }
 
 /** The newest row of each stream, by the ends of the primary key's index: the log may hold millions of rows. */
-async function lastRows(session: Session): Promise<LastRow[]> {
+export async function lastRows(session: Session): Promise<LastRow[]> {
   const rows = await session.query({
+    name: 'postcommit_last_rows',
     text: `with recursive streams as (
              (select stream from postcommit.batches order by stream limit 1)
              union all
              select (select b.stream from postcommit.batches b where b.stream > s.stream order by b.stream limit 1)
                from streams s where s.stream is not null)
-           select b.stream, b.batch, b.open_from, b.read_to from streams s
-             cross join lateral (select * from postcommit.batches b where b.stream = s.stream
+           select b.* from streams s
+             cross join lateral (select ${COLUMNS} from postcommit.batches b where b.stream = s.stream
                                   order by b.batch desc limit 1) b`,
   });
-  return rows.map(([stream, batch, openFrom, readTo]) => ({
-    stream: stream as string,
-    batch: Number(batch),
-    openFrom: Number(openFrom),
-    readTo: Number(readTo),
-  }));
+  return rows.map(toBatch);
 }
 
 /**
@@ -76,6 +106,28 @@ async function firstBatchReading(
     if (row === undefined || Number(row[0]) < openFrom) return batch - stride;
   }
   return 0;
+}
+
+/**
+ * A batch number not below the last row of a stream that may hold a position up to this one: `open_from` never falls
+ * either, and a row holds nothing below the `open_from` of the row before it.
+ */
+async function lastBatchBelow(
+  session: Session,
+  { stream, batch, position }: { stream: string; batch: number; position: number },
+): Promise<number> {
+  let [low, high] = [0, batch];
+  while (high - low > 64) {
+    const middle = Math.floor((low + high) / 2);
+    const [row] = await session.query({
+      name: 'postcommit_open_from',
+      text: `select open_from from postcommit.batches where stream = $1 and batch <= $2 order by batch desc limit 1`,
+      values: [stream, middle],
+    });
+    if (row === undefined || Number(row[0]) <= position) low = middle;
+    else high = middle;
+  }
+  return high + 1;
 }
 
 /** The streams that something was ever planned for. */
@@ -98,15 +150,20 @@ export async function lastBatch(session: Session, stream: string): Promise<Batch
  */
 export async function batchesFrom(
   session: Session,
-  { stream, incarnation, sequence }: { stream: string; incarnation: string; sequence: number },
+  {
+    stream,
+    incarnation,
+    sequence,
+    since,
+  }: { stream: string; incarnation: string; sequence: number; since: number },
 ): Promise<Batch[]> {
   const batches: Batch[] = [];
   let below = Number.MAX_SAFE_INTEGER;
   for (;;) {
     const page = await session.query({
       text: `select ${COLUMNS} from postcommit.batches
-              where stream = $1 and incarnation = $2 and batch < $3 order by batch desc limit ${PAGE}`,
-      values: [stream, incarnation, below],
+              where stream = $1 and incarnation = $2 and batch < $3 and batch > $4 order by batch desc limit ${PAGE}`,
+      values: [stream, incarnation, below, since],
     });
     for (const row of page) batches.push(toBatch(row));
     const oldest = batches.at(-1);
@@ -122,26 +179,73 @@ function endsBelow({ kind, lastSequence }: Batch, sequence: number): boolean {
 }
 
 export interface LogSpan {
+  /** The last batch number of another ordering: slots begin behind it. 0 if there is none. */
+  readonly since: number;
   /** The lowest sequence that any retained plan of this incarnation begins with. */
   readonly start: number;
   /** The highest sequence that any plan reaches. */
   readonly end: number;
 }
 
-/** Which sequences of a stream's incarnation the log speaks of: slots rise with the batches, but for these two kinds. */
+/** Which sequences of a stream's incarnation the log plans as slots: they rise with the batches, but for these two kinds. */
 export async function logSpan(session: Session, stream: string, incarnation: string): Promise<LogSpan> {
+  const [other] = await session.query({
+    name: 'postcommit_last_unordered',
+    text: `select batch from postcommit.batches where stream = $1 and ordering <> 'stream' order by batch desc limit 1`,
+    values: [stream],
+  });
+  const since = Number(other?.[0] ?? 0);
   const edge = (column: string, direction: 'asc' | 'desc') =>
-    `(select ${column} from postcommit.batches where stream = $1 and incarnation = $2
+    `(select ${column} from postcommit.batches where stream = $1 and incarnation = $2 and batch > $3
        and kind not in ('marker', 'found') order by batch ${direction} limit 1)`;
   const [row] = await session.query({
+    name: 'postcommit_log_span',
     text: `select ${edge('first_sequence', 'asc')}, ${edge('last_sequence', 'desc')}`,
-    values: [stream, incarnation],
+    values: [stream, incarnation, since],
   });
-  return { start: Number(row?.[0] ?? 0), end: Number(row?.[1] ?? 0) };
+  return { since, start: Number(row?.[0] ?? 0), end: Number(row?.[1] ?? 0) };
+}
+
+/** A stretch of a stream's log in which something may be planned and not settled, and what it rests on. */
+export interface Unsettled {
+  /** Oldest first. */
+  readonly batches: readonly Batch[];
+  /** Every row up to this batch number is settled, but for rows of `stream` ordering, which say it by their slots. */
+  readonly settledBatch: number;
+}
+
+/**
+ * The rows of a stream that are not known to be settled, as `key` and `none` ordering need them. `above`: also those
+ * whose events may lie beyond this sequence, although they were settled (the stream has lost its tail).
+ */
+export async function unsettledBatches(
+  session: Session,
+  last: Batch,
+  { above }: { above: number },
+): Promise<Unsettled> {
+  const { stream, incarnation } = last;
+  const [known] = await session.query({
+    name: 'postcommit_settled_batch',
+    text: `select settled_batch from postcommit.batches
+            where stream = $1 and incarnation = $2 and ordering <> 'stream' and settled_batch is not null
+              and first_sequence <= $3
+            order by batch desc limit 1`,
+    values: [stream, incarnation, above + 1],
+  });
+  const settledBatch = Number(known?.[0] ?? 0);
+  const rows = await session.query({
+    name: 'postcommit_unsettled',
+    text: `select ${COLUMNS} from postcommit.batches
+            where stream = $1 and incarnation = $2 and batch > $3
+              and (ordering <> 'stream' or last_sequence > least($4::int8, $5::int8))
+            order by batch`,
+    values: [stream, incarnation, settledBatch, last.settledTo ?? 0, above],
+  });
+  return { batches: rows.map(toBatch), settledBatch };
 }
 
 const COLUMNS = `stream, incarnation, batch, epoch, ordering, kind, first_sequence, last_sequence, settled_to,
-  positions::text, parked::text, read_to, open_from`;
+  positions::text, parked::text, read_to, open_from, settled_batch`;
 
 function toBatch(row: TextRow): Batch {
   const number = (index: number) => Number(row[index]);
@@ -159,5 +263,6 @@ function toBatch(row: TextRow): Batch {
     parked: parseMultirange(row[10] ?? '{}'),
     readTo: number(11),
     openFrom: number(12),
+    settledBatch: row[13] == null ? null : number(13),
   };
 }

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { bigint, primaryKey, text, timestamp } from 'drizzle-orm/pg-core';
+import { bigint, index, primaryKey, text, timestamp } from 'drizzle-orm/pg-core';
 import { int8multirange } from '../postgres/column-types.ts';
 import { postcommitSchema } from '../postgres/schema-name.ts';
 
@@ -34,5 +34,8 @@ export const batches = postcommitSchema.table(
      */
     settledBatch: bigint('settled_batch', { mode: 'number' }),
   },
-  (table) => [primaryKey({ columns: [table.stream, table.batch] })],
+  (table) => [
+    primaryKey({ columns: [table.stream, table.batch] }),
+    index('batches_unordered').on(table.stream, table.batch).where(sql`ordering <> 'stream'`),
+  ],
 );

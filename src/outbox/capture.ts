@@ -25,6 +25,10 @@ export interface Capture {
   listingDue(nowMs: number): boolean;
   /** Inserts go to this leaf from now on; called before the switch. */
   addSegment(segment: number): void;
+  /** The position was not read yet and may still turn up. */
+  isOpen(position: number): boolean;
+  /** Another reader that goes on from here; to be called while no look is under way. */
+  fork(): Capture;
   readonly state: CaptureState;
 }
 
@@ -70,11 +74,26 @@ const READ_LIMIT_MANY_GAPS = 8_000;
 /** Above so many gaps a bulk transaction has ended: read more at once, or draining would be quadratic. */
 const VERY_MANY_GAPS = 4_000;
 
-export function createCapture(session: Session, start: CaptureStart): Capture {
-  const gaps = createGaps(start.gaps);
-  const segments = createLiveSegments();
-  let cursor = start.cursor;
-  let currentSegment = 0;
+export function createCapture(session: Session, { cursor, gaps }: CaptureStart): Capture {
+  return captureFrom(session, {
+    cursor,
+    gaps: createGaps(gaps),
+    segments: createLiveSegments(),
+    currentSegment: 0,
+  });
+}
+
+interface Place {
+  readonly cursor: number;
+  readonly gaps: Gaps;
+  readonly segments: LiveSegments;
+  readonly currentSegment: number;
+}
+
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the capture's state, its parts named below.
+function captureFrom(session: Session, place: Place): Capture {
+  const { gaps, segments } = place;
+  let { cursor, currentSegment } = place;
   let cutBefore = false;
   let listedAtMs = Number.NEGATIVE_INFINITY;
   let listings = 0;
@@ -125,6 +144,9 @@ export function createCapture(session: Session, start: CaptureStart): Capture {
       return nowMs - listedAtMs >= every;
     },
     addSegment: (segment) => segments.add(segment),
+    isOpen: (position) => position > cursor || gaps.has(position),
+    fork: () =>
+      captureFrom(session, { cursor, gaps: gaps.fork(), segments: segments.fork(), currentSegment }),
     get state() {
       return {
         cursor,

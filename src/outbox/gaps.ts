@@ -1,4 +1,4 @@
-import { type PositionRanges, sizeOf, unionOf, without } from '../postgres/position-ranges.ts';
+import { includes, type PositionRanges, sizeOf, unionOf, without } from '../postgres/position-ranges.ts';
 import type { Holder, Holders } from './holders.ts';
 
 /**
@@ -27,6 +27,10 @@ export interface Gaps {
   lookInto(options: { everything: boolean; atMost: number }): GapLook;
   /** A read looked into `look`, as far as `upTo`, and found these positions (sorted). */
   looked(look: GapLook, upTo: number, found: readonly number[]): void;
+  /** The position may still turn up. */
+  has(position: number): boolean;
+  /** The same gaps, to be gone on with by another reader from here. */
+  fork(): Gaps;
   /** Ranges open. */
   readonly count: number;
   /** The lowest open position. */
@@ -56,8 +60,11 @@ const GATE_FROM_RANGES = 20;
 const GATE_FROM_POSITIONS = 200;
 
 export function createGaps(initial: PositionRanges = []): Gaps {
-  let cohorts: Cohort[] =
-    initial.length === 0 ? [] : [{ ranges: [...initial], holders: null, looked: false }];
+  return gapsOf(initial.length === 0 ? [] : [{ ranges: [...initial], holders: null, looked: false }]);
+}
+
+function gapsOf(initial: Cohort[]): Gaps {
+  let cohorts = initial;
   return {
     add(ranges) {
       if (ranges.length === 0) return;
@@ -88,6 +95,15 @@ export function createGaps(initial: PositionRanges = []): Gaps {
       for (const cohort of look.cohorts) lookedInto(cohort, upTo, found);
       cohorts = cohorts.filter((cohort) => cohort.ranges.length > 0);
     },
+    has: (position) => cohorts.some(({ ranges }) => includes(ranges, position)),
+    fork: () =>
+      gapsOf(
+        cohorts.map(({ ranges, holders, looked }) => ({
+          ranges: [...ranges],
+          holders: holders === null ? null : new Map(holders),
+          looked,
+        })),
+      ),
     get count() {
       return cohorts.reduce((sum, cohort) => sum + cohort.ranges.length / 2, 0);
     },

@@ -21,6 +21,8 @@ export interface LiveSegments {
   measured(segment: number, highest: number): void;
   /** Drops what is done with. */
   drop(openFrom: number): void;
+  /** The same leaves, to be gone on with by another reader from here. */
+  fork(): LiveSegments;
   /** Some leaf other than the current one is still being read. */
   readonly retiring: boolean;
 }
@@ -36,10 +38,19 @@ export function createLiveSegments(): LiveSegments {
   const leaves = new Map<number, Leaf>(
     SEGMENTS.map((segment) => [segment, { holders: null, highest: null }]),
   );
+  return liveSegmentsOf({ leaves, awaited: new Set(), current: null });
+}
+
+interface State {
+  readonly leaves: Map<number, Leaf>;
   /** Made live for a switch that no read has seen yet (S2): listings say nothing about them. */
-  const awaited = new Set<number>();
-  let current: number | null = null;
-  let live: readonly number[] = SEGMENTS;
+  readonly awaited: Set<number>;
+  readonly current: number | null;
+}
+
+function liveSegmentsOf({ leaves, awaited, current: initial }: State): LiveSegments {
+  let current = initial;
+  let live: readonly number[] = [...leaves.keys()].sort((a, b) => a - b);
   const refresh = () => {
     live = [...leaves.keys()].sort((a, b) => a - b);
   };
@@ -80,6 +91,13 @@ export function createLiveSegments(): LiveSegments {
         if (segment !== current && leaf.highest !== null && leaf.highest < openFrom) leaves.delete(segment);
       }
       refresh();
+    },
+    fork() {
+      const copies = [...leaves].map(([segment, { holders, highest }]): [number, Leaf] => [
+        segment,
+        { holders: holders === null ? null : new Set(holders), highest },
+      ]);
+      return liveSegmentsOf({ leaves: new Map(copies), awaited: new Set(awaited), current });
     },
     get retiring() {
       return leaves.size > 1;

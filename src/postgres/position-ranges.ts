@@ -80,6 +80,18 @@ export function without(
   return { rest, taken };
 }
 
+/** Whether a set holds a position; by halves, since it may have a hundred thousand ranges. */
+export function includes(set: PositionRanges, position: number): boolean {
+  let [low, high] = [0, set.length / 2];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (position < at(set, 2 * middle)) high = middle;
+    else if (position > at(set, 2 * middle + 1)) low = middle + 1;
+    else return true;
+  }
+  return false;
+}
+
 /** How many positions a set holds. */
 export function sizeOf(set: PositionRanges): number {
   let size = 0;

@@ -2,7 +2,6 @@ import type { StoredEvent } from '../event.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Pause } from './lane-state.ts';
-import type { Reconciliation } from './reconcile.ts';
 
 /** Tells the outside what a lane does: metrics for each event, log lines for what a person wants to know. */
 export interface LaneMeter {
@@ -12,7 +11,21 @@ export interface LaneMeter {
   failed(outcome: string): void;
   paused(pause: Pause): void;
   resumed(): void;
-  reconciled(result: Reconciliation): void;
+  reconciled(result: Compared): void;
+}
+
+/** What a comparison of log and stream found, in numbers. */
+export interface Compared {
+  /** Messages of other writers. */
+  readonly foreign: number;
+  /** Events that they cost their place in the order. */
+  readonly disordered: number;
+  /** Acknowledged events that the stream has lost. */
+  readonly lost: number;
+  /** Events found stored that were not known to be. */
+  readonly newlySettled: number;
+  /** Our own messages that the log knows nothing of. */
+  readonly unplanned: number;
 }
 
 const LOG_EVERY_MS = 1_000;
@@ -54,8 +67,7 @@ export function createLaneMeter(context: { stream: string; metrics: Metrics; log
       );
     },
     reconciled(result) {
-      const { foreign, displaced, found, lost, newlySettled } = result;
-      const disordered = displaced.length + found.length;
+      const { foreign, disordered, lost, newlySettled, unplanned } = result;
       metrics.publishedEvents.inc({ stream }, newlySettled);
       metrics.healedEvents.inc(lost);
       metrics.foreignMessages.inc({ stream }, foreign);
@@ -65,6 +77,12 @@ export function createLaneMeter(context: { stream: string; metrics: Metrics; log
         logger.error(
           { event: 'stream-rewound', stream, lost },
           `stream '${stream}' lost ${lost} acknowledged events; they are published again at their sequences`,
+        );
+      }
+      if (unplanned > 0) {
+        logger.error(
+          { event: 'database-behind-stream', stream, unplanned },
+          `stream '${stream}' holds ${unplanned} events of this outbox that the database knows nothing of: PostgreSQL has lost them (a failover to a standby that was behind, a restore?)`,
         );
       }
       if (foreign > 0) {

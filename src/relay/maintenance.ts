@@ -1,11 +1,14 @@
 import { countDeadLetters } from '../dead-letters/count.ts';
+import { pruneLetters } from '../dead-letters/letters.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import type { Capture } from '../outbox/capture.ts';
 import { readBacklog } from '../outbox/read.ts';
 import type { Session } from '../postgres/session.ts';
+import { pruneRequests } from '../requests/requests.ts';
 import { guardSequence } from './guard-sequence.ts';
 import type { Lane } from './lane.ts';
 import type { LaneMeter } from './lane-meter.ts';
+import type { LineUp } from './line-up.ts';
 import type { ResolvedOptions } from './options.ts';
 import { turnRing } from './ring.ts';
 
@@ -13,9 +16,11 @@ export interface MaintenanceContext {
   /** Of its own: a slow chore must not hold up reading and planning. */
   readonly session: Session;
   readonly epoch: number;
+  /** The lead's. */
   readonly capture: Capture;
-  readonly lane: Lane;
-  readonly meter: LaneMeter;
+  readonly lineUp: LineUp;
+  readonly lanes: readonly Lane[];
+  readonly meters: readonly LaneMeter[];
   readonly options: ResolvedOptions;
 }
 
@@ -43,29 +48,37 @@ async function doChores({
   session,
   epoch,
   capture,
-  lane,
+  lanes,
   options,
 }: MaintenanceContext): Promise<'fenced' | 'done'> {
   const { retentionMs, segmentBytes, logger, metrics } = options;
-  await lane.probe();
+  await Promise.all(lanes.map((lane) => lane.probe()));
+  await pruneLetters(session, retentionMs);
+  await pruneRequests(session);
   await guardSequence(session, { cursor: capture.state.cursor, logger });
   metrics.deadLetters.set(await countDeadLetters(session));
+  const [lane] = lanes;
+  if (lane === undefined) return 'done';
   return turnRing({ session, epoch, capture, lane, retentionMs, segmentBytes, logger });
 }
 
 async function updateGauges({
   session,
   capture,
-  lane,
-  meter,
+  lineUp,
+  lanes,
+  meters,
   options: { metrics },
 }: MaintenanceContext): Promise<void> {
-  meter.flush();
+  for (const meter of meters) meter.flush();
   const { cursor, gapsOpen } = capture.state;
   // Asked here, not remembered by the loop: while a lane is paused nobody reads, and the backlog grows all the same.
   const backlog = await readBacklog(session, cursor);
-  metrics.pendingEvents.set(lane.pending + backlog.positions);
+  const { events: behind, sinceMs } = lineUp.behind;
+  const inFlight = lanes.reduce((sum, { pending }) => sum + pending, 0);
+  metrics.pendingEvents.set(inFlight + behind + backlog.positions);
   metrics.gapsOpen.set(gapsOpen);
-  const oldestMs = lane.oldest?.createdAtMs ?? backlog.oldestMs;
-  metrics.oldestPendingAge.set(oldestMs === undefined ? 0 : Math.max(0, Date.now() - oldestMs) / 1_000);
+  const waiting = [...lanes.map(({ oldest }) => oldest?.createdAtMs), sinceMs, backlog.oldestMs];
+  const oldestMs = Math.min(...waiting.map((ms) => ms ?? Number.POSITIVE_INFINITY));
+  metrics.oldestPendingAge.set(Number.isFinite(oldestMs) ? Math.max(0, Date.now() - oldestMs) / 1_000 : 0);
 }

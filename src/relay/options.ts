@@ -1,14 +1,22 @@
 import { hostname } from 'node:os';
+import type { Ordering } from '../batch-log/batch.ts';
 import type { NatsSettings } from '../jetstream/index.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
+import type { DeadLetterPolicy } from './lane-letters.ts';
 
 /** One stream with its subjects and its ordering. */
 export interface LaneOptions {
   readonly stream: string;
   /** Patterns; an event goes to the first lane that matches. */
   readonly subjects: readonly string[];
-  readonly ordering: 'stream';
+  /**
+   * `stream`: one total order, the relay is the stream's only writer. `key`: order per key, beside other writers. `none`:
+   * no order. Default `stream`.
+   */
+  readonly ordering?: Ordering;
+  /** What happens to later events of a key whose head can never be stored. Default `skip`: they go on. */
+  readonly deadLetters?: DeadLetterPolicy;
 }
 
 export interface RelayOptions {
@@ -26,6 +34,8 @@ export interface RelayOptions {
   readonly retentionMs?: number;
   /** Inserts move on to the next segment of the outbox at this size. Default 256 MiB. */
   readonly segmentBytes?: number;
+  /** Dead letters of a lane that may await a decision; with more it pauses. Default 10,000. */
+  readonly maxDeadLetters?: number;
   /** Shown in the lease to operators. Default: host name and process id. */
   readonly member?: string;
   readonly logger?: Logger;
@@ -42,6 +52,7 @@ export function resolveOptions(options: RelayOptions): ResolvedOptions {
     leaseTtlMs: 5_000,
     retentionMs: 24 * 60 * 60 * 1_000,
     segmentBytes: 256 * 1024 * 1024,
+    maxDeadLetters: 10_000,
     member: `${hostname()}:${process.pid}`,
     logger: silentLogger(),
     metrics: createMetrics(),

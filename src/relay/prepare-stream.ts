@@ -25,7 +25,7 @@ export interface PrepareOptions {
 /** Finds the lane's stream, creates it if it never was and may be created, and says what makes it unfit. */
 export async function prepareStream(
   link: BrokerLink,
-  { stream, subjects }: LaneOptions,
+  { stream, subjects, ordering = 'stream' }: LaneOptions,
   { provision, planned, signal }: PrepareOptions,
 ): Promise<PreparedStream> {
   const found = await lookUpStream(link, stream, { signal });
@@ -42,7 +42,7 @@ export async function prepareStream(
     return planned
       ? unfit(
           'unavailable',
-          `stream '${stream}' is gone, and the batch log holds plans for it: it was deleted. Restore it, or go on with another one (POSTCOMMIT_STREAM)`,
+          `stream '${stream}' is gone, and the batch log holds plans for it: it was deleted. Restore it, or have it made anew and go on: postcommit adopt --stream ${stream}`,
           true,
         )
       : unfit(
@@ -50,7 +50,7 @@ export async function prepareStream(
           `stream '${stream}' does not exist, and creating it is switched off (POSTCOMMIT_PROVISION)`,
         );
   }
-  const faults = unfitness(lookup.state, subjects);
+  const faults = unfitness(lookup.state, subjects, { ordering });
   return faults.length === 0 ? { kind: 'fit', state: lookup.state } : unfit('unavailable', faults.join('; '));
 }
 

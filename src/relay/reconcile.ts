@@ -1,41 +1,46 @@
 import type { Batch } from '../batch-log/batch.ts';
 import { batchesFrom, type LogSpan, logSpan } from '../batch-log/recover.ts';
-import type { StoredEvent } from '../event.ts';
 import { type BrokerLink, type ReadBack, readBack, type StreamState } from '../jetstream/index.ts';
-import { readPositions } from '../outbox/read.ts';
 import type { Session } from '../postgres/session.ts';
-import type { Pause } from './lane-state.ts';
-import { judge, type Placement, placementOf, type Verdict } from './verdict.ts';
+import { eventIdsAt } from './events-at.ts';
+import { type Placement, type PlannedSlot, placementOf } from './placement.ts';
+import { type Displaced, type Found, judge, type Verdict } from './verdict.ts';
 
 /**
  * Reconciliation compares the batch log with the stream. It starts from the log alone, so that it is the same after
  * a crash, a takeover, a reconnect and a bad answer:
- *   1. the highest slot known to be settled must still hold its event, else the tail was lost and perhaps refilled;
+ *   1. the highest slot known to be settled must still hold its message, else the tail was lost and perhaps refilled;
  *   2. every message between there and the end of the plan is read back and judged;
  *   3. what lost its slot is planned again behind the end; what lies beyond the stream's end is sent again at the same
- *      sequences.
+ *      sequences, and a marker fills what no event can fill there any more.
  */
 export interface Reconciliation {
   /** The stream's last sequence: everything up to it is decided. */
   readonly decided: number;
   /** Highest sequence that holds our message. */
   readonly settledTo: number | null;
-  readonly last: Batch | undefined;
-  /** Planned for the sequences behind `decided`, in order, without holes. */
-  readonly resend: readonly StoredEvent[];
-  readonly displaced: readonly StoredEvent[];
-  readonly found: readonly { readonly position: number; readonly sequence: number }[];
+  /** What the sequences behind `decided` are to be filled with, in order, without holes. */
+  readonly refill: readonly Refill[];
+  readonly displaced: readonly Displaced[];
+  readonly found: readonly Found[];
+  readonly placement: Placement;
   /** Messages of other writers, in the plan and beyond it, that were not counted before. */
   readonly foreign: number;
+  /** Our own messages beyond the end of the log: the database has lost what it had planned. */
+  readonly unplanned: readonly ReadBack[];
   /** Acknowledged events that the stream has lost. */
   readonly lost: number;
   /** Events found stored that were not known to be. */
   readonly newlySettled: number;
 }
 
-export type ReconcileResult =
-  | { readonly kind: 'reconciled'; readonly reconciliation: Reconciliation }
-  | { readonly kind: 'paused'; readonly pause: Pause };
+export interface Refill {
+  readonly sequence: number;
+  readonly position: number;
+  readonly what: 'event' | 'marker';
+  /** The log does not say yet that this slot is a marker's. */
+  readonly unlogged: boolean;
+}
 
 /** What this leadership knew before, so that nothing is counted twice. The judgement itself rests on the log alone. */
 export interface Known {
@@ -50,48 +55,52 @@ export interface ReconcileContext {
   readonly link: BrokerLink;
   readonly stream: StreamState;
   readonly source: string;
-  /** The newest row of the stream's log; undefined if nothing was ever planned. */
+  /** The newest row of the stream's log, of this incarnation; undefined if nothing was ever planned. */
   readonly last: Batch | undefined;
   /** Undefined at the first comparison of a leadership. */
   readonly known: Known | undefined;
   readonly signal: AbortSignal;
 }
 
-/** How far below a slot that no longer holds its event the first look goes; it doubles from there. */
+/** How far below a slot that no longer holds its message the first look goes; it doubles from there. */
 const LOOK_BACK = 1_024;
+/** Messages beyond the plan that are read to tell another writer's from those the database forgot. */
+const BEYOND_AT_MOST = 2_048;
 
-export async function reconcile(context: ReconcileContext): Promise<ReconcileResult> {
+export async function reconcile(context: ReconcileContext): Promise<Reconciliation> {
   const { session, stream, last } = context;
-  if (last === undefined) return reconciled(firstPlan(stream));
-  if (last.incarnation !== stream.created) return { kind: 'paused', pause: recreated(last, stream) };
+  if (last === undefined) return firstPlan(stream);
   const span = await logSpan(session, stream.name, stream.created);
   const { end } = span;
-  const { placement, verdict, settledBefore } = await inspect(context, last, span);
-  const awaiting = new Map([...placement.slots].filter(([sequence]) => sequence > stream.lastSequence));
-  const unfillable = unfillableSlot({ stream, end, awaiting, verdict, placement });
-  if (unfillable !== undefined) return { kind: 'paused', pause: unfillable };
-  const toResend = sequencesUpTo(awaiting, stream.lastSequence + 1, end);
-  const { events, missing } = await load(session, [...toResend, ...verdict.displaced]);
-  if (missing !== undefined) return { kind: 'paused', pause: outlived(missing, stream) };
+  const inspection = await inspect(context, last, span);
+  const { placement, settledBefore } = inspection;
+  const verdict = await withoutStrangers(context, inspection);
   const known = context.known ?? { settledTo: last.settledTo, decided: 0 };
   const settledTo = known.settledTo ?? 0;
+  const beyond = await readBeyond(context, Math.max(end, known.decided));
   // A slot that has lost its event to a stranger is news, wherever it lies.
-  const foreign = verdict.foreign.filter((at) => at > known.decided || placement.slots.has(at)).length;
-  return reconciled({
+  const foreign = verdict.foreign.filter(
+    (at) => at > known.decided || placement.slots.get(at)?.what === 'event',
+  );
+  const refill = refillOf({ from: stream.lastSequence + 1, to: end, placement, found: verdict.found });
+  return {
     decided: stream.lastSequence,
     settledTo: highest([...verdict.ours, Math.min(settledBefore ?? 0, stream.lastSequence)]),
-    last,
-    resend: events.slice(0, toResend.length),
-    displaced: events.slice(toResend.length),
+    refill,
+    displaced: verdict.displaced,
     found: verdict.found,
-    foreign: foreign + Math.max(0, stream.lastSequence - Math.max(end, known.decided)),
-    lost: [...awaiting.keys()].filter((sequence) => sequence <= settledTo).length,
-    newlySettled: verdict.ours.filter((sequence) => sequence > settledTo).length,
-  });
+    placement,
+    foreign: foreign.length + beyond.foreign,
+    unplanned: beyond.unplanned,
+    lost: refill.filter(({ what, sequence }) => what === 'event' && sequence <= settledTo).length,
+    newlySettled: verdict.ours.filter((sequence) =>
+      isNewEvent(placement.slots.get(sequence), sequence, settledTo),
+    ).length,
+  };
 }
 
-function reconciled(reconciliation: Reconciliation): ReconcileResult {
-  return { kind: 'reconciled', reconciliation };
+function isNewEvent(slot: PlannedSlot | undefined, sequence: number, settledTo: number): boolean {
+  return sequence > settledTo && slot?.what === 'event';
 }
 
 /** Nothing was ever planned for this stream: what it holds is history, the plan begins behind it. */
@@ -99,11 +108,12 @@ function firstPlan(stream: StreamState): Reconciliation {
   return {
     decided: stream.lastSequence,
     settledTo: null,
-    last: undefined,
-    resend: [],
+    refill: [],
     displaced: [],
     found: [],
+    placement: placementOf([]),
     foreign: 0,
+    unplanned: [],
     lost: 0,
     newlySettled: 0,
   };
@@ -111,12 +121,13 @@ function firstPlan(stream: StreamState): Reconciliation {
 
 interface Inspection {
   readonly placement: Placement;
+  readonly messages: readonly ReadBack[];
   readonly verdict: Verdict;
   /** Highest sequence below the judged ones that the log knows to be settled. */
   readonly settledBefore: number | null;
 }
 
-/** Steps 1 and 2. Looks further back until it stands on a slot that holds its event, or before the first plan. */
+/** Steps 1 and 2. Looks further back until it stands on a slot that holds its message, or before the first plan. */
 async function inspect(context: ReconcileContext, last: Batch, span: LogSpan): Promise<Inspection> {
   const { session, link, stream, source, signal } = context;
   const to = Math.min(stream.lastSequence, span.end);
@@ -127,88 +138,94 @@ async function inspect(context: ReconcileContext, last: Batch, span: LogSpan): P
       stream: stream.name,
       incarnation: stream.created,
       sequence: origin,
+      since: span.since,
     });
     const placement = placementOf(batches);
-    const anchor = highest([...placement.slots.keys()].filter((sequence) => sequence <= from));
+    const anchor = highestLive(placement, from);
     const start = anchor ?? from + 1;
     const messages = await readBack(link, { stream: stream.name, from: start, to, signal });
-    if (anchor === null || anchor <= span.start || holds(messages[0], placement.slots.get(anchor), source)) {
-      return { placement, verdict: judge(placement, messages, source), settledBefore: anchor };
-    }
+    const verdict = judge(placement, messages, source);
+    if (anchor === null || anchor <= span.start || verdict.ours.includes(anchor))
+      return { placement, messages, verdict, settledBefore: anchor };
     from = Math.max(0, anchor - lookBack);
   }
 }
 
-function holds(message: ReadBack | undefined, position: number | undefined, source: string): boolean {
-  if (message === undefined) return false;
-  return message.kind === 'gone' || (message.source === source && message.position === position);
+function highestLive({ slots }: Placement, atMost: number): number | null {
+  let top = 0;
+  for (const [sequence, { what }] of slots)
+    if (what !== 'void' && sequence <= atMost && sequence > top) top = sequence;
+  return top === 0 ? null : top;
 }
 
 /**
- * A slot that has to be passed but has no event to fill it with: it was another writer's, or its event is stored
- * elsewhere already. That takes a marker, which this version does not write.
+ * A message out of its place with the position of one of our events, but another event id, is of a timeline that the
+ * database has lost (a failover to a standby that was behind): a stranger's, though its source is ours.
  */
-function unfillableSlot(facts: {
-  stream: StreamState;
-  end: number;
-  awaiting: ReadonlyMap<number, number>;
-  verdict: Verdict;
+async function withoutStrangers(
+  { session, source }: ReconcileContext,
+  inspection: Inspection,
+): Promise<Verdict> {
+  const { placement, messages, verdict } = inspection;
+  const ids = await eventIdsAt(
+    session,
+    verdict.found.map(({ position }) => position),
+  );
+  const isStranger = ({ position, eventId }: Found) => {
+    const id = ids.get(position);
+    return id !== undefined && eventId !== null && id !== eventId;
+  };
+  const strangers = new Set(verdict.found.filter(isStranger).map(({ sequence }) => sequence));
+  if (strangers.size === 0) return verdict;
+  const disowned = messages.map((message) =>
+    message.kind === 'message' && strangers.has(message.sequence) ? { ...message, source: null } : message,
+  );
+  return judge(placement, disowned, source);
+}
+
+/** What the stream holds beyond the plan: nobody but other writers should have put anything there. */
+async function readBeyond(
+  { link, stream, source, signal }: ReconcileContext,
+  from: number,
+): Promise<{ foreign: number; unplanned: ReadBack[] }> {
+  const count = Math.max(0, stream.lastSequence - from);
+  if (count === 0) return { foreign: 0, unplanned: [] };
+  const first = Math.max(from + 1, stream.lastSequence - BEYOND_AT_MOST + 1);
+  const messages = await readBack(link, {
+    stream: stream.name,
+    from: first,
+    to: stream.lastSequence,
+    signal,
+  });
+  const unplanned = messages.filter(
+    (message) => message.kind === 'message' && message.source === source && message.position !== null,
+  );
+  return { foreign: count, unplanned };
+}
+
+/** Step 3, for what lies beyond the stream's end. */
+function refillOf(options: {
+  from: number;
+  to: number;
   placement: Placement;
-}): Pause | undefined {
-  const { stream, end, awaiting, verdict, placement } = facts;
-  const storedAlready = verdict.found.find(({ position }) =>
-    awaiting.has(placement.places.get(position) ?? 0),
-  );
-  const hole = Array.from(
-    { length: Math.max(0, end - stream.lastSequence) },
-    (_, i) => stream.lastSequence + 1 + i,
-  ).find((sequence) => !awaiting.has(sequence));
-  if (storedAlready === undefined && hole === undefined) return undefined;
-  const sequence = hole ?? placement.places.get(storedAlready?.position ?? 0);
-  return {
-    outcome: 'refused',
-    reason: `sequence ${sequence} of stream '${stream.name}' was lost by the broker and held no event of this outbox that could be stored there again; only a marker can fill it, which this version does not write. Nothing is lost: restore the stream, or give the relay a new one with POSTCOMMIT_STREAM`,
-  };
-}
-
-function recreated(last: Batch, stream: StreamState): Pause {
-  return {
-    outcome: 'unavailable',
-    reason: `stream '${stream.name}' is not the one planned for: it was created ${stream.created}, the batch log speaks of ${last.incarnation}. It was deleted and made anew, or restored. Restore the old one, or go on with another stream (POSTCOMMIT_STREAM): new events go there, those before position ${last.openFrom} stay in the outbox`,
-  };
-}
-
-function sequencesUpTo(slots: ReadonlyMap<number, number>, from: number, to: number): number[] {
-  const positions: number[] = [];
+  found: readonly Found[];
+}): Refill[] {
+  const { from, to, placement, found } = options;
+  const stored = new Set(found.map(({ position }) => position));
+  const refill: Refill[] = [];
   for (let sequence = from; sequence <= to; sequence++) {
-    const position = slots.get(sequence);
-    if (position !== undefined) positions.push(position);
+    const slot = placement.slots.get(sequence);
+    if (slot === undefined) throw new Error(`the batch log plans nothing for sequence ${sequence}`);
+    const { position, what, replay } = slot;
+    const fits = what === 'event' && (replay || !stored.has(position));
+    refill.push({
+      sequence,
+      position,
+      what: fits ? 'event' : 'marker',
+      unlogged: !fits && what !== 'marker',
+    });
   }
-  return positions;
-}
-
-function outlived(position: number, stream: StreamState): Pause {
-  return {
-    outcome: 'refused',
-    reason: `stream '${stream.name}' lost events that the outbox no longer holds, the first of them at position ${position}: the loss is older than the retention. Restore the stream, or go on with another one (POSTCOMMIT_STREAM)`,
-  };
-}
-
-interface Loaded {
-  /** In the order asked for. */
-  readonly events: readonly StoredEvent[];
-  /** The first position that is no longer in the outbox. */
-  readonly missing: number | undefined;
-}
-
-async function load(session: Session, positions: readonly number[]): Promise<Loaded> {
-  const byPosition = new Map(
-    (await readPositions(session, positions)).map((event) => [event.position, event]),
-  );
-  return {
-    events: positions.flatMap((position) => byPosition.get(position) ?? []),
-    missing: positions.find((position) => !byPosition.has(position)),
-  };
+  return refill;
 }
 
 function highest(sequences: readonly number[]): number | null {

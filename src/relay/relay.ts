@@ -92,7 +92,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
   const closed = createDeferred<void>();
   let role: RelayRole = 'starting';
   let epoch: number | null = null;
-  let lane: Lane | undefined;
+  let lanes: readonly Lane[] = [];
   let link: BrokerLink | undefined;
   let databaseConnected = false;
   let reason: string | null = null;
@@ -112,7 +112,8 @@ export function createRelay(userOptions: RelayOptions): Relay {
   const turn = () => {
     lastProgressAtMs = performance.now();
     reason = null;
-    if (lane?.state.kind === 'flowing') ready.resolve('leader');
+    // With several streams, one that is down from the start must not keep the others' readiness back.
+    if (lanes.some(({ state }) => state.kind === 'flowing')) ready.resolve('leader');
   };
   const fail = (error: unknown) => {
     reason = setbackOf(error);
@@ -155,8 +156,8 @@ export function createRelay(userOptions: RelayOptions): Relay {
       aborting: aborting.signal,
       onTurn: turn,
       onStandbyWait: waitForStandby,
-      onLane(current) {
-        lane = current;
+      onLanes(current) {
+        lanes = current;
       },
     });
     if (end.kind === 'deposed')
@@ -183,7 +184,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
       } catch (error) {
         fail(error);
       } finally {
-        lane = undefined;
+        lanes = [];
         epoch = null;
         databaseConnected = false;
         await session?.close();
@@ -227,7 +228,12 @@ export function createRelay(userOptions: RelayOptions): Relay {
       reason,
       databaseConnected,
       brokerConnected: link?.connected ?? false,
-      lanes: options.lanes.map(({ stream }) => laneStatus(stream, lane)),
+      lanes: options.lanes.map(({ stream }) =>
+        laneStatus(
+          stream,
+          lanes.find((lane) => lane.stream === stream),
+        ),
+      ),
       lastProgressAtMs,
     }),
     async stop({ graceMs = GRACE_MS } = {}) {

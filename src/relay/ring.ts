@@ -57,12 +57,12 @@ function full({ bytes, oldestMs, nowMs }: SegmentFacts, { segmentBytes, retentio
 async function empty(segment: number, context: RingContext): Promise<Emptying['kind']> {
   const { session, epoch, capture, lane, logger } = context;
   const { openFrom } = capture.state;
-  if (lane.settledTo === null) return 'busy';
+  if (lane.settled.settledTo === null) return 'busy';
   const outcome = await emptyIfStored(session, {
     segment,
     epoch,
     stream: lane.stream,
-    settledTo: lane.settledTo,
+    settledTo: lane.settled.settledTo,
     openFrom,
   });
   if (outcome.kind === 'emptied') {

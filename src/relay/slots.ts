@@ -1,41 +1,35 @@
-import type { StoredEvent } from '../event.ts';
+import { bytesOf, type Cargo } from './cargo.ts';
 
-/** A planned event and the one sequence at which it may ever be stored. */
+/** A planned message and the one sequence at which it may ever be stored. */
 export interface Slot {
   readonly sequence: number;
-  readonly event: StoredEvent;
-  /**
-   * First sends carry the event's id. A repeat does not: its slot protects it, and a duplicate table (which may
-   * outlive what it remembers, or remember what was refused) cannot swallow it.
-   */
-  readonly first: boolean;
+  readonly cargo: Cargo;
 }
 
-/** The planned events that are not known to be stored, in slot order without holes. */
+/** The planned messages that are not known to be stored, in slot order without holes. */
 export interface Slots {
   /** The lowest sequence not settled. */
   readonly head: number;
-  /** The last planned sequence. */
+  /** The last sequence filled. */
   readonly end: number;
   readonly pending: number;
   readonly pendingBytes: number;
-  /** The event that has waited longest. */
-  readonly oldest: StoredEvent | undefined;
-  /** The event planned for a sequence that is not settled. */
-  at(sequence: number): StoredEvent | undefined;
-  /** Plans events behind the end. */
-  append(events: readonly StoredEvent[], options: { first: boolean }): void;
+  /** The message that has waited longest. */
+  readonly oldest: Cargo | undefined;
+  /** What is planned for a sequence that is not settled. */
+  at(sequence: number): Cargo | undefined;
+  /** Fills the slots behind the end. */
+  append(cargo: readonly Cargo[]): void;
   /** The next slot to send. */
   next(): Slot | undefined;
-  /** The broker confirmed this slot. Returns its event, undefined if it was settled before. */
-  settle(sequence: number): StoredEvent | undefined;
+  /** The broker confirmed this slot. Returns what it holds, undefined if it was settled before. */
+  settle(sequence: number): Cargo | undefined;
   /** After a reconciliation: everything up to `decided` is over. */
   restart(decided: number): void;
 }
 
 interface Entry {
-  readonly event: StoredEvent;
-  readonly first: boolean;
+  readonly cargo: Cargo;
   settled: boolean;
 }
 
@@ -69,28 +63,28 @@ export function createSlots(decided = 0): Slots {
       return pendingBytes;
     },
     get oldest() {
-      return entries[head]?.event;
+      return entries[head]?.cargo;
     },
-    at: (sequence) => entries[sequence - base]?.event,
-    append(events, { first }) {
-      for (const event of events) {
-        entries.push({ event, first, settled: false });
-        pendingBytes += event.payload.length;
+    at: (sequence) => entries[sequence - base]?.cargo,
+    append(cargoes) {
+      for (const cargo of cargoes) {
+        entries.push({ cargo, settled: false });
+        pendingBytes += bytesOf(cargo);
       }
     },
     next() {
       const entry = entries[sent];
       if (entry === undefined) return undefined;
-      return { sequence: base + sent++, event: entry.event, first: entry.first };
+      return { sequence: base + sent++, cargo: entry.cargo };
     },
     settle(sequence) {
       const entry = entries[sequence - base];
       if (entry === undefined || entry.settled) return undefined;
       entry.settled = true;
-      pendingBytes -= entry.event.payload.length;
+      pendingBytes -= bytesOf(entry.cargo);
       while (entries[head]?.settled) head++;
       compact();
-      return entry.event;
+      return entry.cargo;
     },
     restart(decidedTo) {
       entries = [];

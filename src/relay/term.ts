@@ -1,3 +1,4 @@
+import { createCoverage } from '../batch-log/coverage.ts';
 import { recoverCapture } from '../batch-log/recover.ts';
 import type { BrokerLink } from '../jetstream/index.ts';
 import {
@@ -13,15 +14,21 @@ import { type Listener, listen } from '../outbox/listener.ts';
 import { READ_SETTINGS } from '../outbox/read.ts';
 import { openSession, type Session } from '../postgres/session.ts';
 import { waitsForStandby } from '../postgres/standby-wait.ts';
+import { createLane } from './create-lane.ts';
 import { guardSequence } from './guard-sequence.ts';
 import { keepLease, type Loss } from './keeper.ts';
-import { createLane, type Lane } from './lane.ts';
-import { createLaneMeter } from './lane-meter.ts';
+import type { Lane } from './lane.ts';
+import { createLaneMeter, type LaneMeter } from './lane-meter.ts';
+import { createLineUp } from './line-up.ts';
+import { createLookout } from './lookout.ts';
 import { runLoop } from './loop.ts';
 import { runMaintenance } from './maintenance.ts';
+import { serveOperators } from './operator.ts';
 import type { ResolvedOptions } from './options.ts';
 import { createPacer } from './pacer.ts';
+import { createRouter } from './router.ts';
 import { readSource } from './source.ts';
+import type { Straggler } from './straggler.ts';
 
 export interface TermContext {
   readonly options: ResolvedOptions;
@@ -34,7 +41,7 @@ export interface TermContext {
   readonly stopping: AbortSignal;
   /** Do not wait for acknowledgements any longer. */
   readonly aborting: AbortSignal;
-  readonly onLane: (lane: Lane) => void;
+  readonly onLanes: (lanes: readonly Lane[]) => void;
   readonly onTurn: () => void;
   /** A commit waits for a synchronous standby; called every few seconds while it does. */
   readonly onStandbyWait: () => void;
@@ -83,7 +90,7 @@ const OVER = 'over';
 
 async function leadWith(term: Term): Promise<TermEnd> {
   const { context, lost } = term;
-  const { options, leaseSession, epoch, stopping } = context;
+  const { options, leaseSession, epoch } = context;
   watchSession(leaseSession, term);
   // From the first moment: taking over may last longer than the lease, and would be overtaken again and again.
   watchLease(term);
@@ -93,18 +100,13 @@ async function leadWith(term: Term): Promise<TermEnd> {
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
   const parts = await buildParts(term, { work, reading });
   const maintenance = await openTermSession('postcommit maintenance', term);
-  const chores = runMaintenance({ ...parts, session: maintenance, epoch, options }, lost.signal);
-  chores.then(
-    (end) => (end === 'fenced' ? lose(term, { loss: 'another relay took over' }) : undefined),
-    (failure: unknown) => lose(term, { failure }),
-  );
-  const end = await runLoop(
-    { ...parts, wakeUp: context.wakeUp, turn: context.onTurn },
-    AbortSignal.any([stopping, lost.signal]),
-  );
+  for (const lane of parts.lanes) runAside(term, lane.tend(lost.signal));
+  runAside(term, runMaintenance({ ...parts, session: maintenance, epoch, options }, lost.signal));
+  runAside(term, serveOperators({ ...parts, session: work, epoch, logger: options.logger }, running(term)));
+  const end = await runLoop({ ...parts, wakeUp: context.wakeUp, turn: context.onTurn }, running(term));
   if (end === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
   if (lost.signal.aborted) throw new Error('the lead was lost');
-  await settle(parts.lane, context);
+  await settle(parts.lanes, context);
   await parts.pacer.close();
   await releaseIfLeading(leaseSession, epoch);
   return { kind: 'stopped' };
@@ -173,29 +175,24 @@ interface TermSessions {
   readonly reading: Session;
 }
 
-async function buildParts({ context, resources }: Term, { work, reading }: TermSessions) {
-  const { options, link, epoch, wakeUp } = context;
+async function buildParts(term: Term, { work, reading }: TermSessions) {
+  const { context, resources } = term;
+  const { options, epoch, wakeUp } = context;
   const { logger, metrics } = options;
   const recovery = await recoverCapture(work);
-  await guardSequence(work, { cursor: recovery.cursor, logger });
+  await guardSequence(work, { cursor: recovery.watermark, logger });
   const capture = createCapture(reading, recovery);
   const listener = await openListener({ context, resources });
-  const [laneOptions] = options.lanes;
-  if (laneOptions === undefined) throw new Error('a relay needs a lane');
-  const meter = createLaneMeter({ stream: laneOptions.stream, metrics, logger });
-  const source = options.source ?? (await readSource(work));
-  const lane = createLane({
-    options: laneOptions,
+  const { lanes, meters } = await buildLanes(term, work);
+  const lookout = createLookout(capture);
+  const planner = {
+    lanes,
+    router: createRouter(options.lanes),
+    coverage: createCoverage(work, recovery.watermark),
     session: work,
-    link,
-    epoch,
-    source,
-    provision: options.provision,
-    meter,
-    wake: wakeUp.wake,
-  });
-  resources.push(() => lane.close());
-  context.onLane(lane);
+  };
+  const run = (straggler: Straggler) => runAside(term, straggler.run(running(term)));
+  const lineUp = createLineUp({ capture, lookout, planner, wake: wakeUp.wake, run });
   const pacer = createPacer({
     session: work,
     epoch,
@@ -204,7 +201,55 @@ async function buildParts({ context, resources }: Term, { work, reading }: TermS
     list: () => capture.list(),
     mayPark: () => listener?.listening ?? false,
   });
-  return { capture, lane, pacer, meter };
+  return {
+    capture,
+    lookout,
+    lineUp,
+    lanes,
+    meters,
+    pacer,
+    router: planner.router,
+    openFrom: () => Math.min(...lineUp.captures.map(({ state }) => state.openFrom)),
+    audit: async () => ({}),
+  };
+}
+
+async function buildLanes({ context, resources }: Term, work: Session) {
+  const { options, link, epoch, wakeUp } = context;
+  const { logger, metrics, provision, maxDeadLetters } = options;
+  const source = options.source ?? (await readSource(work));
+  const meters = options.lanes.map(({ stream }) => createLaneMeter({ stream, metrics, logger }));
+  const lanes = options.lanes.map((laneOptions, i) =>
+    createLane({
+      options: laneOptions,
+      session: work,
+      link,
+      epoch,
+      source,
+      provision,
+      maxDeadLetters,
+      meter: meters[i] as LaneMeter,
+      wake: wakeUp.wake,
+    }),
+  );
+  resources.push(() => {
+    for (const lane of lanes) lane.close();
+  });
+  context.onLanes(lanes);
+  return { lanes, meters };
+}
+
+/** Aborts when nothing more is to be planned. */
+function running({ context, lost }: Term): AbortSignal {
+  return AbortSignal.any([context.stopping, lost.signal]);
+}
+
+/** Something that runs beside the loop: its error, or another epoch that it meets, ends the term. */
+function runAside(term: Term, work: Promise<string>): void {
+  work.then(
+    (end) => (end === 'fenced' ? lose(term, { loss: 'another relay took over' }) : undefined),
+    (failure: unknown) => lose(term, { failure }),
+  );
 }
 
 /** Behind a pooler nobody can listen, and the relay never parks. */
@@ -219,6 +264,8 @@ async function openListener({
 }
 
 /** What was planned is settled before the end, unless that takes longer than the grace. */
-async function settle(lane: Lane, { aborting }: TermContext): Promise<void> {
-  await lane.until(() => lane.pending === 0 || lane.state.kind !== 'flowing', aborting);
+async function settle(lanes: readonly Lane[], { aborting }: TermContext): Promise<void> {
+  await Promise.all(
+    lanes.map((lane) => lane.until(() => lane.pending === 0 || lane.state.kind !== 'flowing', aborting)),
+  );
 }

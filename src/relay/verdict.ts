@@ -1,79 +1,71 @@
-import type { Batch } from '../batch-log/batch.ts';
 import type { ReadBack } from '../jetstream/index.ts';
-import { positionsOf } from '../postgres/position-ranges.ts';
-
-/** Which event belongs at which sequence, by the log. */
-export interface Placement {
-  /** Sequence to position: the one place of each event that is not known to be stored elsewhere. */
-  readonly slots: ReadonlyMap<number, number>;
-  /** Position to sequence, also of events that were found elsewhere. */
-  readonly places: ReadonlyMap<number, number>;
-}
-
-/** Later rows win: `again` voids the older slot of its events, `found` says where one was stored instead. */
-export function placementOf(batches: readonly Batch[]): Placement {
-  const places = new Map<number, number>();
-  const found = new Set<number>();
-  for (const { kind, firstSequence, positions } of batches) {
-    if (kind === 'marker' || kind === 'replay')
-      throw new Error(`the batch log has '${kind}' rows of a newer version`);
-    let sequence = firstSequence;
-    for (const position of positionsOf(positions)) {
-      places.set(position, sequence++);
-      if (kind === 'found') found.add(position);
-      else found.delete(position);
-    }
-  }
-  const slots = new Map<number, number>();
-  for (const [position, sequence] of places) if (!found.has(position)) slots.set(sequence, position);
-  return { slots, places };
-}
+import type { Placement } from './placement.ts';
 
 /** What reading the stream back says about the plan. */
 export interface Verdict {
-  /** Sequences that hold the planned event, or held it: what is gone already counts as ours. */
+  /** Sequences that hold what was planned, or held it: what is gone already counts as ours. */
   readonly ours: readonly number[];
-  /** Events stored elsewhere than planned. */
-  readonly found: readonly { readonly position: number; readonly sequence: number }[];
+  /** Events stored elsewhere than planned, or in a slot that was meant for their marker. */
+  readonly found: readonly Found[];
   /** Sequences taken by other writers. */
   readonly foreign: readonly number[];
-  /** Positions whose slot holds something else and that were found nowhere. */
-  readonly displaced: readonly number[];
+  /** Events whose slot holds something else and that were found nowhere. */
+  readonly displaced: readonly Displaced[];
+}
+
+export interface Found {
+  readonly position: number;
+  readonly sequence: number;
+  readonly eventId: string | null;
+}
+
+export interface Displaced {
+  readonly position: number;
+  readonly replay: boolean;
 }
 
 export function judge(placement: Placement, messages: readonly ReadBack[], source: string): Verdict {
   const ours: number[] = [];
-  const found: { position: number; sequence: number }[] = [];
+  const found: Found[] = [];
   const foreign: number[] = [];
-  const lost: number[] = [];
+  const lost: Displaced[] = [];
   for (const message of messages) {
-    const planned = placement.slots.get(message.sequence);
+    const { sequence } = message;
+    const slot = placement.slots.get(sequence);
     const what = identify(placement, message, source);
-    if (what === 'planned') ours.push(message.sequence);
-    else if (planned !== undefined) lost.push(planned);
-    if (what === 'foreign') foreign.push(message.sequence);
-    else if (typeof what === 'number') found.push({ position: what, sequence: message.sequence });
+    if (what === 'planned') ours.push(sequence);
+    else if (slot?.what === 'event') lost.push({ position: slot.position, replay: slot.replay });
+    if (what === 'foreign') foreign.push(sequence);
+    else if (what !== 'planned' && what !== 'known') found.push(what);
   }
   const elsewhere = new Set(found.map(({ position }) => position));
   return {
     ours,
     found,
     foreign,
-    displaced: lost.filter((position) => !elsewhere.has(position)).sort((a, b) => a - b),
+    displaced: lost
+      .filter(({ position, replay }) => replay || !elsewhere.has(position))
+      .sort((a, b) => a.position - b.position),
   };
 }
 
-/** The planned event, nobody's business, another writer's message, or the position of an event out of its place. */
+/** What was planned, nobody's business, another writer's message, or an event out of its place. */
 function identify(
   placement: Placement,
   message: ReadBack,
   source: string,
-): 'planned' | 'known' | 'foreign' | number {
-  const planned = placement.slots.get(message.sequence);
-  if (message.kind === 'gone') return planned === undefined ? 'known' : 'planned';
-  if (message.source !== source || message.position === null) return 'foreign';
-  if (message.position === planned) return 'planned';
-  const place = placement.places.get(message.position);
+): 'planned' | 'known' | 'foreign' | Found {
+  const { sequence } = message;
+  const slot = placement.slots.get(sequence);
+  if (message.kind === 'gone') return slot === undefined || slot.what === 'void' ? 'known' : 'planned';
+  const { position, eventId } = message;
+  if (message.source !== source || position === null) return 'foreign';
+  const mine = slot?.position === position;
+  if (message.skipped !== null) return mine && slot.what === 'marker' ? 'planned' : 'foreign';
+  if (mine && slot.what === 'event') return 'planned';
+  if (mine && slot.what === 'marker') return { position, sequence, eventId };
+  if (mine && slot.replay) return 'known';
+  const place = placement.places.get(position);
   if (place === undefined) return 'foreign';
-  return place === message.sequence ? 'known' : message.position;
+  return place === sequence ? 'known' : { position, sequence, eventId };
 }

@@ -3,7 +3,13 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import pg from 'pg';
 import { expect, vi } from 'vitest';
 import { migrate } from '../../src/migrate/index.ts';
-import { createRelay, type LaneStatus, type Relay, type RelayOptions } from '../../src/relay/index.ts';
+import {
+  createRelay,
+  type LaneOptions,
+  type LaneStatus,
+  type Relay,
+  type RelayOptions,
+} from '../../src/relay/index.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { query } from '../support/query.ts';
@@ -14,7 +20,14 @@ import {
   startRelayProcess,
 } from '../support/relay-process.ts';
 import { createMigratedDatabase, natsUrl, type ScratchDatabase, scratchName } from '../support/services.ts';
-import { faultsOf, type LogRow, readLog, readOutbox, readStream } from '../support/stream-history.ts';
+import {
+  faultsOf,
+  type LogRow,
+  readDead,
+  readLog,
+  readOutbox,
+  readStream,
+} from '../support/stream-history.ts';
 import { startWriters, type Writers, type WritersOptions } from '../support/writers.ts';
 
 /** An outbox, a stream, and what is needed to run relays between them and to compare both. */
@@ -28,10 +41,10 @@ export interface Stage extends AsyncDisposable {
   readonly connection: NatsConnection;
   readonly jsm: JetStreamManager;
   /** One transaction with so many events. */
-  write(count: number, options?: { subject?: string; payload?: string }): Promise<void>;
+  write(count: number, options?: { subject?: string; payload?: string; key?: string }): Promise<void>;
   startWriters(options?: Omit<WritersOptions, 'url' | 'subject'>): Writers;
   /** A relay in this process. */
-  startRelay(options?: Partial<RelayOptions>): Promise<RunningRelay>;
+  startRelay(options?: StageRelayOptions): Promise<RunningRelay>;
   /** A relay as a process of its own. */
   startRelayProcess(options?: ProcessOptions): Promise<RelayProcess>;
   lastSequence(): Promise<number>;
@@ -43,6 +56,11 @@ export interface Stage extends AsyncDisposable {
   faults(): Promise<string[]>;
   /** Counts from now on every attempt to publish into the stream, those that the broker refuses too. */
   countPublishes(): Promise<() => Promise<number>>;
+}
+
+/** Of a relay in this process; by default it has one lane on the stage's stream. */
+export interface StageRelayOptions extends Partial<RelayOptions> {
+  readonly lane?: Partial<LaneOptions>;
 }
 
 export interface ProcessOptions extends Pick<RelayProcessOptions, 'grace' | 'leaseTtlMs'> {
@@ -82,11 +100,11 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   // The server may be restarting: asked again until it answers.
   const lastSequence = () =>
     vi.waitFor(async () => (await jsm.streams.info(stream)).state.last_seq, { timeout: 10_000 });
-  const write: Stage['write'] = async (count, { subject: own = subject, payload = 'event' } = {}) => {
+  const write: Stage['write'] = async (count, { subject: own = subject, payload = 'event', key } = {}) => {
     await pool.query(
-      `insert into postcommit.outbox (subject, payload) select $1, convert_to($2 || ' ' || i, 'UTF8')
+      `insert into postcommit.outbox (subject, key, payload) select $1, $4, convert_to($2 || ' ' || i, 'UTF8')
          from generate_series(1, $3::int) i`,
-      [own, payload, count],
+      [own, payload, count, key ?? null],
     );
   };
   return {
@@ -104,7 +122,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
       await expect.poll(lastSequence, { timeout: 10_000, interval: 1 }).toBeGreaterThan(enough);
     },
     startWriters: (writers = {}) => startWriters({ url: database.url, subject, ...writers }),
-    startRelay: (relay = {}) => startRelay({ url: database.url, natsUrl: nats, stream, ...relay }),
+    startRelay: (relay = {}) => startRelay({ databaseUrl: database.url, natsUrl: nats, stream, relay }),
     startRelayProcess({ databasePort, ...relay } = {}) {
       const url = new URL(database.url);
       if (databasePort !== undefined) url.port = String(databasePort);
@@ -119,7 +137,8 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     },
     async faults() {
       const [outbox, rows] = [await readOutbox(pool), await log()];
-      return faultsOf({ outbox, log: rows, messages: await readStream(jsm, stream) });
+      const messages = await readStream(jsm, stream);
+      return faultsOf({ outbox, log: rows, messages, dead: await readDead(pool) });
     },
     async countPublishes() {
       let publishes = 0;
@@ -155,30 +174,32 @@ async function createOn(server: string): Promise<ScratchDatabase> {
 async function remaining(pool: pg.Pool, stream: string, lastSequence: number) {
   const { rows } = await pool.query(
     `select (select count(*) from postcommit.outbox)::int
-            - (select coalesce(sum(upper(r) - lower(r)), 0) from postcommit.batches, unnest(positions) r
-                where stream = $1 and kind = 'new')::int as unplanned,
+            - (select coalesce(sum(upper(r) - lower(r)), 0) from postcommit.batches, unnest(positions + parked) r
+                where kind = 'new')::int as unplanned,
             (select coalesce(max(last_sequence), 0) from postcommit.batches where stream = $1)::int as "end"`,
     [stream],
   );
   return { unplanned: rows[0].unplanned, unstored: Math.max(0, rows[0].end - lastSequence) };
 }
 
-async function startRelay({
-  url,
-  natsUrl: servers,
-  stream,
-  ...options
-}: { url: string; natsUrl: string; stream: string } & Partial<RelayOptions>): Promise<RunningRelay> {
+async function startRelay(options: {
+  databaseUrl: string;
+  natsUrl: string;
+  stream: string;
+  relay: StageRelayOptions;
+}): Promise<RunningRelay> {
+  const { databaseUrl, natsUrl: servers, stream } = options;
+  const { lane, ...more } = options.relay;
   const lines: LogLine[] = [];
   const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
   const metrics = createMetrics();
   const relay = createRelay({
-    databaseUrl: () => url,
+    databaseUrl: () => databaseUrl,
     nats: () => ({ servers: [servers] }),
-    lanes: [{ stream, subjects: [`${stream}.>`], ordering: 'stream' }],
+    lanes: [{ stream, subjects: [`${stream}.>`], ...lane }],
     logger: createLogger({ destination }),
     metrics,
-    ...options,
+    ...more,
   });
   await relay.start();
   return {

@@ -13,6 +13,7 @@ const message = (sequence: number, position: number, fields: Partial<StreamMessa
   ...row(position),
   sequence,
   source: 'test',
+  skipped: '',
   ...fields,
 });
 const planned = (
@@ -23,11 +24,13 @@ const planned = (
 ): LogRow => ({
   batch,
   epoch: 1,
+  ordering: 'stream',
   kind: 'new',
   firstSequence: first,
   lastSequence: first + positions.length - 1,
   settledTo: null,
   positions,
+  parked: [],
   ...fields,
 });
 const OUTBOX = [row(1), row(2), row(3)];
@@ -41,9 +44,26 @@ test('a faithful history has no fault, with or without a foreign message', () =>
   expect(faultsOf({ outbox: OUTBOX, log, messages })).toEqual([]);
 });
 
+test('markers at their places, dead events and replays are no faults', () => {
+  const log = [
+    ...LOG,
+    planned(3, 2, [2], { kind: 'marker' }),
+    planned(4, 4, [2], { kind: 'retry' }),
+    planned(5, 5, [1], { kind: 'replay' }),
+  ];
+  const marker = message(2, 2, { skipped: 'id-2' });
+  const [first, , third] = STORED as [StreamMessage, StreamMessage, StreamMessage];
+  const retried = [first, marker, third, message(4, 2), message(5, 1)];
+  expect(faultsOf({ outbox: OUTBOX, log, messages: retried })).toEqual([]);
+  const dead = { outbox: OUTBOX, log: log.slice(0, 3), dead: [2] };
+  expect(faultsOf({ ...dead, messages: [first, marker, third] })).toEqual([]);
+  expect(faultsOf({ ...dead, messages: STORED })).toContain('dead and stored: 2');
+});
+
 test.each<{ fault: string; messages?: StreamMessage[]; log?: LogRow[] }>([
   { fault: 'lost: 3', messages: STORED.slice(0, 2) },
   { fault: 'twice: 3 at 3 and 4', messages: [...STORED, message(4, 3)] },
+  { fault: 'unplanned marker: 3 at 4', messages: [...STORED, message(4, 3, { skipped: 'id-3' })] },
   { fault: 'phantom: 9 at 4', messages: [...STORED, message(4, 9)] },
   { fault: 'changed: 3 at 3', messages: [...STORED.slice(0, 2), message(3, 3, { payload: 'other' })] },
   { fault: 'misplaced: 2 at 3, planned for 2', messages: [message(1, 1), message(2, 3), message(3, 2)] },

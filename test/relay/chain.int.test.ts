@@ -1,4 +1,6 @@
+import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
+import { repeated } from '../../src/relay/cargo.ts';
 import { createChain } from '../../src/relay/chain.ts';
 import { createLaneMeter } from '../../src/relay/lane-meter.ts';
 import { silentLogger } from '../../src/telemetry/logger.ts';
@@ -15,6 +17,7 @@ function chainOf({ link, name }: ScratchStream) {
     link,
     stream: name,
     source: 'test',
+    markerSubject: 'unused',
     meter,
     wake: () => halt(),
     onSettled: () => undefined,
@@ -29,14 +32,42 @@ test('L4: from the first bad answer on nothing is sent, though it makes room', a
   const { chain, halted } = chainOf(stream);
   chain.restart(0, null);
   chain.append(
-    Array.from({ length: 3_000 }, (_, i) => storedEvent(i + 1, { subject: stream.subject })),
-    { first: true },
+    Array.from({ length: 3_000 }, (_, i) => repeated(storedEvent(i + 1, { subject: stream.subject }))),
   );
-  chain.flow();
+  chain.flow({ idle: false });
   await halted;
-  expect(chain.state).toMatchObject({ kind: 'paused', pause: { outcome: 'saturated' } });
+  expect(chain.gate.state).toMatchObject({ kind: 'paused', pause: { outcome: 'saturated' } });
   await stream.link.connection.flush();
   // A window, and as many again as were stored before.
   expect(sent).toBeLessThanOrEqual(1_024 + 10);
+  chain.close();
+});
+
+test('after a pause one message probes the stream, and the others follow only when it is stored', async () => {
+  await using stream = await openScratchStream({ definition: { maxMessages: 1 } });
+  let sent = 0;
+  stream.link.connection.subscribe(stream.subject, { callback: () => void sent++ });
+  const { chain, halted } = chainOf(stream);
+  const events = Array.from({ length: 300 }, (_, i) =>
+    repeated(storedEvent(i + 1, { subject: stream.subject })),
+  );
+  chain.restart(0, null);
+  chain.append(events);
+  chain.flow({ idle: false });
+  await halted;
+  await stream.link.connection.flush();
+  const before = sent;
+  const manager = await jetstreamManager(stream.link.connection);
+  chain.restart(1, 1);
+  chain.append(events.slice(1));
+  chain.flow({ idle: false });
+  await expect.poll(() => chain.gate.state.kind).toBe('paused');
+  await stream.link.connection.flush();
+  expect(sent - before).toBe(1);
+  await manager.streams.update(stream.name, { max_msgs: -1 });
+  chain.restart(1, 1);
+  chain.append(events.slice(1));
+  chain.flow({ idle: false });
+  await expect.poll(() => chain.pending, { timeout: 5_000 }).toBe(0);
   chain.close();
 });

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { StoredEvent } from '../../src/event.ts';
+import { bytesOf, type Cargo, repeated } from '../../src/relay/cargo.ts';
 import { createSlots, type Slots } from '../../src/relay/slots.ts';
 
-function event(position: number, bytes = position % 7): StoredEvent {
-  return {
+function cargo(position: number, bytes = position % 7): Cargo {
+  return repeated({
     position,
     eventId: String(position),
     subject: 'a',
@@ -13,39 +13,39 @@ function event(position: number, bytes = position % 7): StoredEvent {
     headers: null,
     payload: new Uint8Array(bytes),
     createdAtMs: 0,
-  };
+  });
 }
 
-test('slots follow the decided sequence without holes, and say which were never sent before', () => {
+test('slots follow the decided sequence without holes', () => {
   const slots = createSlots();
   slots.restart(41);
   expect([slots.head, slots.end, slots.pending]).toEqual([42, 41, 0]);
-  slots.append([event(7)], { first: false });
-  slots.append([event(3), event(9)], { first: true });
+  slots.append([cargo(7)]);
+  slots.append([cargo(3), cargo(9)]);
   expect(slots.end).toBe(44);
   expect([slots.next(), slots.next(), slots.next(), slots.next()]).toEqual([
-    { sequence: 42, event: event(7), first: false },
-    { sequence: 43, event: event(3), first: true },
-    { sequence: 44, event: event(9), first: true },
+    { sequence: 42, cargo: cargo(7) },
+    { sequence: 43, cargo: cargo(3) },
+    { sequence: 44, cargo: cargo(9) },
     undefined,
   ]);
 });
 
 test('an acknowledgement settles its slot once, and none beside the plan', () => {
   const slots = createSlots(10);
-  slots.append([event(1), event(2)], { first: true });
+  slots.append([cargo(1), cargo(2)]);
   expect(slots.settle(10)).toBeUndefined();
   expect(slots.settle(13)).toBeUndefined();
-  expect(slots.settle(12)).toEqual(event(2));
+  expect(slots.settle(12)).toEqual(cargo(2));
   expect(slots.settle(12)).toBeUndefined();
   expect([slots.head, slots.pending]).toEqual([11, 2]);
-  expect(slots.settle(11)).toEqual(event(1));
+  expect(slots.settle(11)).toEqual(cargo(1));
   expect([slots.head, slots.pending, slots.pendingBytes]).toEqual([13, 0, 0]);
 });
 
 /** The same with plain maps and no compaction. */
 function createModel(decided: number) {
-  const events = new Map<number, StoredEvent>();
+  const events = new Map<number, Cargo>();
   const settled = new Set<number>();
   let end = decided;
   let sent = decided;
@@ -55,10 +55,10 @@ function createModel(decided: number) {
     return sequence;
   };
   return {
-    append(added: readonly StoredEvent[]) {
+    append(added: readonly Cargo[]) {
       for (const one of added) events.set(++end, one);
     },
-    next: () => (sent < end ? { sequence: ++sent, event: events.get(sent) } : undefined),
+    next: () => (sent < end ? { sequence: ++sent, cargo: events.get(sent) } : undefined),
     settle(sequence: number) {
       if (!events.has(sequence) || settled.has(sequence)) return undefined;
       settled.add(sequence);
@@ -70,7 +70,7 @@ function createModel(decided: number) {
         head: head(),
         end,
         pending: end - head() + 1,
-        pendingBytes: waiting.reduce((sum, [, { payload }]) => sum + payload.length, 0),
+        pendingBytes: waiting.reduce((sum, [, one]) => sum + bytesOf(one), 0),
         oldest: events.get(head()),
       };
     },
@@ -93,14 +93,14 @@ function createPair(decided: number) {
   };
   return {
     append(count: number) {
-      const added = Array.from({ length: count }, () => event(++position));
-      slots.append(added, { first: true });
+      const added = Array.from({ length: count }, () => cargo(++position));
+      slots.append(added);
       model.append(added);
     },
     send(count: number) {
       for (let i = 0; i < count; i++) {
         const slot = slots.next();
-        expect(slot && { sequence: slot.sequence, event: slot.event }).toEqual(model.next());
+        expect(slot).toEqual(model.next());
         sentTo = slot?.sequence ?? sentTo;
       }
     },

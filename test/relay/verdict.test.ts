@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { Batch, BatchKind } from '../../src/batch-log/batch.ts';
 import type { ReadBack } from '../../src/jetstream/index.ts';
 import { rangesOf } from '../../src/postgres/position-ranges.ts';
-import { judge, placementOf } from '../../src/relay/verdict.ts';
+import { placementOf } from '../../src/relay/placement.ts';
+import { judge } from '../../src/relay/verdict.ts';
 
 function batch(kind: BatchKind, firstSequence: number, positions: readonly number[]): Batch {
   return {
@@ -16,6 +17,7 @@ function batch(kind: BatchKind, firstSequence: number, positions: readonly numbe
     firstSequence,
     lastSequence: firstSequence + positions.length - 1,
     settledTo: null,
+    settledBatch: null,
     positions: rangesOf(positions),
     parked: [],
     readTo: 0,
@@ -27,40 +29,89 @@ function message(sequence: number, position: number | null, source: string | nul
   return { kind: 'message', sequence, source, position, eventId: null, skipped: null, subject: 'a' };
 }
 
+const lost = (position: number) => ({ position, replay: false });
 const gone = (sequence: number): ReadBack => ({ kind: 'gone', sequence });
+
+const event = (position: number) => ({ position, what: 'event', replay: false });
+const marker = (position: number) => ({ position, what: 'marker', replay: false });
+const voided = (position: number) => ({ position, what: 'void', replay: false });
 
 describe('placement: where each event belongs, by the log', () => {
   test('event i of a plan belongs to its first sequence + i, in position order', () => {
     const { slots } = placementOf([batch('new', 10, [3, 4, 8]), batch('new', 13, [5])]);
     expect([...slots]).toEqual([
-      [10, 3],
-      [11, 4],
-      [12, 8],
-      [13, 5],
+      [10, event(3)],
+      [11, event(4)],
+      [12, event(8)],
+      [13, event(5)],
     ]);
+  });
+
+  test('an empty row says nothing about slots', () => {
+    expect([...placementOf([batch('new', 10, [])]).slots]).toEqual([]);
   });
 
   test('`again` voids the older slot, `found` leaves none, and a later `again` gives one back', () => {
     const plan = batch('new', 10, [3, 4, 5]);
     const again = placementOf([plan, batch('again', 13, [4])]);
-    expect(again.slots).toEqual(
-      new Map([
-        [10, 3],
-        [12, 5],
-        [13, 4],
-      ]),
-    );
+    expect([...again.slots]).toEqual([
+      [10, event(3)],
+      [11, voided(4)],
+      [12, event(5)],
+      [13, event(4)],
+    ]);
     const found = placementOf([plan, batch('found', 20, [4])]);
-    expect(found.slots.has(11)).toBe(false);
+    expect(found.slots.get(11)).toEqual(voided(4));
     expect(found.slots.has(20)).toBe(false);
     expect(found.places.get(4)).toBe(20);
     const back = placementOf([plan, batch('found', 20, [4]), batch('again', 21, [4])]);
-    expect(back.slots.get(21)).toBe(4);
+    expect(back.slots.get(21)).toEqual(event(4));
   });
 
-  test('rows of a newer version are refused instead of misread', () => {
-    expect(() => placementOf([batch('marker', 10, [3])])).toThrow(/newer version/);
-    expect(() => placementOf([batch('replay', 10, [3])])).toThrow(/newer version/);
+  test('a marker takes the slot of its event, which a retry then plans elsewhere', () => {
+    const plan = batch('new', 10, [3, 4, 5]);
+    const dead = placementOf([plan, batch('marker', 11, [4])]);
+    expect(dead.slots.get(11)).toEqual(marker(4));
+    expect(dead.markers).toEqual(new Map([[4, 11]]));
+    const retried = placementOf([plan, batch('marker', 11, [4]), batch('retry', 13, [4])]);
+    expect(retried.slots.get(11)).toEqual(marker(4));
+    expect(retried.slots.get(13)).toEqual(event(4));
+    expect(retried.places.get(4)).toBe(13);
+  });
+
+  test('a marker in a void slot fills it and stands for nobody', () => {
+    const { slots, markers } = placementOf([
+      batch('new', 10, [3, 4]),
+      batch('again', 12, [3]),
+      batch('marker', 10, [3]),
+    ]);
+    expect(slots.get(10)).toEqual(marker(3));
+    expect(slots.get(12)).toEqual(event(3));
+    expect(markers.size).toBe(0);
+  });
+
+  test('a marker`s event that was stored in its slot after all is found there', () => {
+    const { slots, places } = placementOf([
+      batch('new', 10, [3, 4]),
+      batch('marker', 11, [4]),
+      batch('retry', 12, [4]),
+      batch('found', 11, [4]),
+    ]);
+    expect(slots.get(11)).toEqual(event(4));
+    expect(slots.get(12)).toEqual(voided(4));
+    expect(places.get(4)).toBe(11);
+  });
+
+  test('a replay is a copy: it moves nothing, and only the newest copy is repeated', () => {
+    const { slots, places } = placementOf([
+      batch('new', 10, [3, 4]),
+      batch('replay', 12, [3]),
+      batch('replay', 13, [3]),
+    ]);
+    expect(slots.get(10)).toEqual(event(3));
+    expect(slots.get(12)).toEqual({ ...voided(3), replay: true });
+    expect(slots.get(13)).toEqual({ ...event(3), replay: true });
+    expect(places.get(3)).toBe(10);
   });
 });
 
@@ -74,21 +125,21 @@ describe('verdict: what reading the stream back says', () => {
 
   test('another writer`s message takes a slot: its event is displaced', () => {
     const verdict = judge(placement, [message(10, null, null), message(11, 4), message(12, 5)], 'us');
-    expect(verdict).toEqual({ ours: [11, 12], found: [], foreign: [10], displaced: [3] });
+    expect(verdict).toEqual({ ours: [11, 12], found: [], foreign: [10], displaced: [lost(3)] });
   });
 
   test('a message of another outbox with our position is a stranger`s', () => {
     const verdict = judge(placement, [message(10, 3, 'them')], 'us');
-    expect(verdict).toEqual({ ours: [], found: [], foreign: [10], displaced: [3] });
+    expect(verdict).toEqual({ ours: [], found: [], foreign: [10], displaced: [lost(3)] });
   });
 
   test('our event at another sequence is found there, and not displaced', () => {
     const verdict = judge(placement, [message(10, 4), message(11, null, null), message(12, 5)], 'us');
     expect(verdict).toEqual({
       ours: [12],
-      found: [{ position: 4, sequence: 10 }],
+      found: [{ position: 4, sequence: 10, eventId: null }],
       foreign: [11],
-      displaced: [3],
+      displaced: [lost(3)],
     });
   });
 
@@ -100,6 +151,52 @@ describe('verdict: what reading the stream back says', () => {
     const known = placementOf([batch('new', 10, [3, 4, 5]), batch('found', 13, [3])]);
     const verdict = judge(known, [message(10, null, null), message(11, 4), message(13, 3)], 'us');
     expect(verdict).toEqual({ ours: [11], found: [], foreign: [10], displaced: [] });
+  });
+
+  const markerAt = (sequence: number, position: number): ReadBack => ({
+    kind: 'message',
+    sequence,
+    source: 'us',
+    position,
+    eventId: null,
+    skipped: `id-${position}`,
+    subject: 'a',
+  });
+
+  test('a marker where one was planned is ours; where none was, its slot is lost', () => {
+    const marked = placementOf([batch('new', 10, [3, 4, 5]), batch('marker', 11, [4])]);
+    expect(judge(marked, [message(10, 3), markerAt(11, 4), message(12, 5)], 'us')).toEqual({
+      ours: [10, 11, 12],
+      found: [],
+      foreign: [],
+      displaced: [],
+    });
+    expect(judge(placement, [markerAt(10, 3), message(11, 4)], 'us')).toEqual({
+      ours: [11],
+      found: [],
+      foreign: [10],
+      displaced: [lost(3)],
+    });
+  });
+
+  test('the event itself in the slot of its marker is found there', () => {
+    const marked = placementOf([batch('new', 10, [3, 4]), batch('marker', 11, [4])]);
+    expect(judge(marked, [message(10, 3), message(11, 4)], 'us')).toEqual({
+      ours: [10],
+      found: [{ position: 4, sequence: 11, eventId: null }],
+      foreign: [],
+      displaced: [],
+    });
+  });
+
+  test('a copy that lost its slot is planned again as a copy, an older copy is known', () => {
+    const replayed = placementOf([batch('new', 10, [3]), batch('replay', 11, [3]), batch('replay', 12, [3])]);
+    expect(judge(replayed, [message(10, 3), message(11, 3), message(12, null, null)], 'us')).toEqual({
+      ours: [10],
+      found: [],
+      foreign: [12],
+      displaced: [{ position: 3, replay: true }],
+    });
   });
 
   test('whatever lies in the slots, each planned event is ours, found, or displaced, and only one of them', () => {
@@ -130,7 +227,7 @@ describe('verdict: what reading the stream back says', () => {
         const settled = [...ours, ...found.map(({ position }) => position)].filter(
           (p) => p <= contents.length,
         );
-        const all = [...settled, ...displaced].sort((a, b) => a - b);
+        const all = [...settled, ...displaced.map(({ position }) => position)].sort((a, b) => a - b);
         expect(all).toEqual(contents.map((_, i) => i + 1));
       }),
     );

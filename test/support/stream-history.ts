@@ -17,22 +17,29 @@ export interface StreamMessage {
   readonly eventId: string;
   readonly subject: string;
   readonly payload: string;
+  /** The event that a marker stands for, else empty. */
+  readonly skipped: string;
 }
 
 export interface LogRow {
   readonly batch: number;
   readonly epoch: number;
+  readonly ordering: string;
   readonly kind: string;
   readonly firstSequence: number;
   readonly lastSequence: number;
   readonly settledTo: number | null;
   readonly positions: readonly number[];
+  /** Left out on purpose. */
+  readonly parked: readonly number[];
 }
 
 export interface History {
   readonly outbox: readonly OutboxRow[];
   readonly messages: readonly StreamMessage[];
   readonly log: readonly LogRow[];
+  /** Positions set aside as dead letters. */
+  readonly dead?: readonly number[];
 }
 
 export async function readOutbox(pool: pg.Pool): Promise<OutboxRow[]> {
@@ -49,19 +56,22 @@ export async function readOutbox(pool: pg.Pool): Promise<OutboxRow[]> {
 
 export async function readLog(pool: pg.Pool, stream: string): Promise<LogRow[]> {
   const { rows } = await pool.query(
-    `select batch, epoch, kind, first_sequence, last_sequence, settled_to,
-            array(select p from unnest(positions) r, generate_series(lower(r), upper(r) - 1) p order by p) as positions
+    `select batch, epoch, ordering, kind, first_sequence, last_sequence, settled_to,
+            array(select p from unnest(positions) r, generate_series(lower(r), upper(r) - 1) p order by p) as positions,
+            array(select p from unnest(parked) r, generate_series(lower(r), upper(r) - 1) p order by p) as parked
        from postcommit.batches where stream = $1 order by batch`,
     [stream],
   );
   return rows.map((row) => ({
     batch: Number(row.batch),
     epoch: Number(row.epoch),
+    ordering: row.ordering,
     kind: row.kind,
     firstSequence: Number(row.first_sequence),
     lastSequence: Number(row.last_sequence),
     settledTo: row.settled_to === null ? null : Number(row.settled_to),
     positions: row.positions.map(Number),
+    parked: row.parked.map(Number),
   }));
 }
 
@@ -88,38 +98,76 @@ function read(message: StoredMsg): StreamMessage {
     eventId: message.header.get('Postcommit-Event-Id'),
     subject: message.subject,
     payload: message.string(),
+    skipped: message.header.get('Postcommit-Skipped'),
   };
 }
 
-/** The place the log gives to each position, by position: a later row overrides an older one. */
+/** Positions of the relay's dead letters that are not in the stream. */
+export async function readDead(pool: pg.Pool): Promise<number[]> {
+  const { rows } = await pool.query(
+    `select position from postcommit.dead_letters where consumer is null and state <> 'resolved' order by position`,
+  );
+  return rows.map(({ position }) => Number(position));
+}
+
+/** The place the log gives to each position, by position: a later row overrides an older one, a replay is a copy. */
 export function placesOf(log: readonly LogRow[]): Map<number, number> {
   const places = new Map<number, number>();
-  for (const { firstSequence, positions } of log)
+  for (const { kind, firstSequence, positions } of log) {
+    if (kind === 'replay' || kind === 'marker') continue;
     positions.forEach((position, i) => void places.set(position, firstSequence + i));
+  }
   return places;
 }
 
 /**
- * What is wrong with a history, in words; empty when each committed event is in the stream once, unchanged, at the
- * place the log gives it, and nothing else is but other writers' messages.
+ * What is wrong with a history, in words; empty when each committed event that is not set aside is in the stream once
+ * (and once more for each replay), unchanged, at the place the log gives it, and nothing else is but markers at their
+ * places and other writers' messages.
  */
-export function faultsOf({ outbox, messages, log }: History): string[] {
+export function faultsOf({ outbox, messages, log, dead = [] }: History): string[] {
   const faults: string[] = [];
   const rows = new Map(outbox.map((row) => [row.position, row]));
   const places = placesOf(log);
+  const slotted = log.every(({ ordering }) => ordering === 'stream');
+  const copies = copiesIn(log);
+  const markers = new Set(
+    log.flatMap(({ kind, firstSequence }) => (kind === 'marker' ? [firstSequence] : [])),
+  );
   const seen = new Map<number, number>();
   for (const message of messages.filter(({ source }) => source !== '')) {
     const { position, sequence } = message;
+    if (message.skipped !== '') {
+      if (!markers.has(sequence)) faults.push(`unplanned marker: ${position} at ${sequence}`);
+      continue;
+    }
     const row = rows.get(position);
     if (row === undefined) faults.push(`phantom: ${position} at ${sequence}`);
     else if (!isCopy(row, message)) faults.push(`changed: ${position} at ${sequence}`);
+    if (copies.get(position)?.delete(sequence)) continue;
     if (seen.has(position)) faults.push(`twice: ${position} at ${seen.get(position)} and ${sequence}`);
-    else if (places.get(position) !== sequence)
+    else if (slotted && places.get(position) !== sequence)
       faults.push(`misplaced: ${position} at ${sequence}, planned for ${places.get(position)}`);
     seen.set(position, sequence);
   }
-  for (const { position } of outbox) if (!seen.has(position)) faults.push(`lost: ${position}`);
+  const aside = new Set(dead);
+  for (const { position } of outbox)
+    if (!seen.has(position) && !aside.has(position)) faults.push(`lost: ${position}`);
+  for (const position of dead) if (seen.has(position)) faults.push(`dead and stored: ${position}`);
   return [...faults, ...faultsOfLog(log)];
+}
+
+/** Where the log plans further copies, by position. */
+function copiesIn(log: readonly LogRow[]): Map<number, Set<number>> {
+  const copies = new Map<number, Set<number>>();
+  for (const { kind, firstSequence, positions } of log) {
+    if (kind !== 'replay') continue;
+    positions.forEach((position, i) => {
+      const places = copies.get(position) ?? new Set();
+      copies.set(position, places.add(firstSequence + i));
+    });
+  }
+  return copies;
 }
 
 function isCopy(row: OutboxRow, message: StreamMessage): boolean {
@@ -138,7 +186,7 @@ function faultsOfLog(log: readonly LogRow[]): string[] {
     if (row.lastSequence - row.firstSequence + 1 !== row.positions.length)
       faults.push(`batch ${row.batch} has ${row.positions.length} events`);
     [batch, epoch] = [row.batch, row.epoch];
-    if (row.kind === 'found') continue;
+    if (row.kind === 'found' || row.kind === 'marker' || row.ordering !== 'stream') continue;
     if (row.firstSequence <= end) faults.push(`batch ${row.batch} begins inside an older plan`);
     end = row.lastSequence;
   }

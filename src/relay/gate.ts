@@ -1,0 +1,90 @@
+import type { BrokerLink } from '../jetstream/index.ts';
+import { createBackoff } from '../lifecycle/backoff.ts';
+import type { LaneMeter } from './lane-meter.ts';
+import type { LaneState, Pause } from './lane-state.ts';
+
+/**
+ * Whether a lane publishes. It closes at the first bad answer and opens after a comparison with the stream:
+ *   L4  In doubt nothing is sent until the stream has been compared with the log.
+ * After a pause it lets one message through as a probe, and all only when that one is stored.
+ */
+export interface Gate {
+  readonly state: LaneState;
+  /** When the next attempt to open it is due, on the clock of `performance.now()`. Grows until something is stored. */
+  readonly retryAtMs: number;
+  readonly probing: boolean;
+  doubt(why: string): void;
+  pause(reason: Pause): void;
+  /** Stream and log agree. `idle`: nothing waits to be sent, so nothing can show that it works again. */
+  open(idle: boolean): void;
+  stored(): void;
+  close(): void;
+}
+
+export interface GateOptions {
+  readonly link: BrokerLink;
+  readonly meter: LaneMeter;
+  /** Forget what is in flight. */
+  readonly onClose: () => void;
+  /** The gate closed by itself, or may be opened sooner than it asked for. */
+  readonly wake: () => void;
+}
+
+/** Pauses that a person has to end. */
+const PERSISTENT: ReadonlySet<string> = new Set(['refused', 'misrouted']);
+
+export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
+  const backoff = createBackoff({ firstMs: 50, maxMs: 5_000 });
+  let state: LaneState = { kind: 'doubt', why: 'start' };
+  let retryAtMs = 0;
+  let storedSinceOpen = true;
+
+  const halt = (next: LaneState): void => {
+    const before = state;
+    state = next;
+    onClose(); // Makes room: a state that still flowed would send into it (L4).
+    // Whoever opens the gate causes every other transition, and would spin if it were woken by its own.
+    if (before.kind === 'flowing') wake();
+    retryAtMs = storedSinceOpen ? 0 : performance.now() + backoff.next();
+  };
+  const doubt = (why: string): void => {
+    if (state.kind !== 'doubt') halt({ kind: 'doubt', why });
+  };
+  const unsubscribe = link.onReconnect(() => {
+    doubt('the connection to NATS was restored');
+    backoff.reset();
+    retryAtMs = 0;
+    wake();
+  });
+  return {
+    get state() {
+      return state;
+    },
+    get retryAtMs() {
+      return retryAtMs;
+    },
+    get probing() {
+      return !storedSinceOpen;
+    },
+    doubt,
+    pause(reason) {
+      storedSinceOpen = false;
+      halt({ kind: 'paused', pause: reason });
+      meter.paused(reason);
+    },
+    open(idle) {
+      // An event that is refused before it is planned pauses again at once: only a confirmation shows that it is over.
+      const outage = state.kind !== 'paused' || !PERSISTENT.has(state.pause.outcome);
+      state = { kind: 'flowing' };
+      storedSinceOpen = idle && outage;
+      if (storedSinceOpen) meter.resumed();
+    },
+    stored() {
+      if (storedSinceOpen) return;
+      storedSinceOpen = true;
+      backoff.reset();
+      meter.resumed();
+    },
+    close: unsubscribe,
+  };
+}

@@ -1,0 +1,256 @@
+import type { Batch } from '../batch-log/batch.ts';
+import type { NewLetter } from '../dead-letters/letter.ts';
+import { openLetters, parkIfLeading } from '../dead-letters/letters.ts';
+import type { StoredEvent } from '../event.ts';
+import { createPublisher, encodeHeaders } from '../jetstream/index.ts';
+import type { Cargo } from './cargo.ts';
+import { eventsAt } from './events-at.ts';
+import { createGate } from './gate.ts';
+import { createKeyQueue } from './key-queue.ts';
+import type { Pause } from './lane-state.ts';
+import { type LookUp, lookUpUnsettled, type Missing } from './look-up.ts';
+import type { Outlet, OutletContext } from './outlet.ts';
+
+const LOAD_AT_ONCE = 500;
+const LOADED_AT_MOST = 2_048;
+
+/** An event that the broker will never take, and the token that still blocks its key. */
+interface Grave {
+  readonly token: number;
+  readonly event: StoredEvent;
+  readonly reason: string;
+}
+
+/**
+ * `key` and `none` ordering, on a stream that others may write to. There are no slots: message ids protect a repeat
+ * inside the duplicate window, and beyond half of it the stream is looked into before anything is repeated.
+ */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the outlet's state, its parts named below.
+export function createKeyOutlet(context: OutletContext): Outlet {
+  const { options, session, link, source, epoch, log, letters, meter, changed, wake } = context;
+  const { stream } = options;
+  const queue = createKeyQueue({ perKey: options.ordering === 'key' });
+  /** Sequences that the broker called duplicates, by position: it has their ids, which proves nothing. */
+  const duplicates = new Map<number, number>();
+  /** Positions whose id the broker knows although the stream does not hold them. */
+  const idUsed = new Set<number>();
+  let settledTo: number | null = null;
+  let highestSeen = 0;
+  let handedOver = 0;
+  let windowMs = 0;
+  let refill: readonly Missing[] = [];
+  let loaded = 0;
+  let asOfMs = 0;
+  let givingUp = false;
+  let graves: Grave[] = [];
+
+  const gate = createGate({ link, meter, wake, onClose: () => publisher.abandon() });
+  const publisher = createPublisher({
+    link,
+    stream,
+    onStored(token, sequence) {
+      highestSeen = Math.max(highestSeen, sequence);
+      settledTo = Math.max(settledTo ?? 0, sequence);
+      const consignment = queue.done(token);
+      gate.stored();
+      if (consignment !== undefined) {
+        const { event } = consignment;
+        idUsed.delete(event.position);
+        meter.stored(event);
+        letters.stored();
+        letters.settled(event.position, 'event');
+        changed();
+      }
+      pump();
+    },
+    onFailure(token, outcome) {
+      meter.failed(outcome.kind);
+      const event = queue.at(token)?.event;
+      if (outcome.kind === 'refused' && event !== undefined)
+        return bury({ token, event, reason: outcome.reason });
+      if (outcome.kind === 'duplicate') {
+        if (event !== undefined) duplicates.set(event.position, outcome.sequence);
+        gate.doubt('the broker calls it a duplicate, which proves nothing');
+      } else if (outcome.kind === 'ambiguous') gate.doubt(outcome.reason);
+      else gate.pause({ outcome: outcome.kind, reason: outcome.reason });
+    },
+    onRoom: () => pump(),
+  });
+
+  function bury(grave: Grave): void {
+    const pause = letters.refused();
+    if (pause !== undefined) return gate.pause(pause);
+    graves.push(grave);
+    changed();
+  }
+
+  function pump(): void {
+    while (gate.state.kind === 'flowing' && publisher.hasRoom()) {
+      if (gate.probing && publisher.inFlight > 0) return;
+      const consignment = queue.peek();
+      if (consignment === undefined) return;
+      if (performance.now() > consignment.safeUntilMs)
+        return gate.doubt('what may have been sent before is older than half the duplicate window');
+      const { event, messageId } = consignment;
+      const headers = encodeHeaders(event, { stream, source, messageId, expectedLastSequence: null });
+      publisher.publish({ subject: event.subject, headers, payload: event.payload }, queue.take());
+    }
+  }
+
+  /** Sets refused events aside, and where keys hold, the later ones of their keys with them. */
+  async function buryAll(): Promise<boolean> {
+    const buried = graves;
+    graves = [];
+    const dead: NewLetter[] = [];
+    for (const { event, reason } of buried) {
+      dead.push(letters.letterFor(event, { state: 'parked', outcome: 'refused', reason }));
+      const followers =
+        options.deadLetters === 'hold' && event.key !== null ? queue.followers(event.key) : [];
+      const why = `it waits behind the event at position ${event.position}, which was refused`;
+      for (const follower of followers)
+        dead.push(letters.letterFor(follower.event, { state: 'held', outcome: 'held', reason: why }));
+    }
+    if (!(await parkIfLeading(session, epoch, dead))) return false;
+    letters.commit(dead);
+    for (const { token } of buried) queue.done(token);
+    changed();
+    pump();
+    return true;
+  }
+
+  /** What may have been sent before is sent again with its id, unless the broker has shown that it would swallow it. */
+  function consign({ position, batch, replay }: Missing, event: StoredEvent): void {
+    const messageId = idUsed.has(position) ? null : replay ? `${event.eventId}:${batch}` : event.eventId;
+    queue.add({ event, batch, messageId, safeUntilMs: asOfMs + windowMs / 2 });
+  }
+
+  async function load(part: readonly Missing[]): Promise<boolean> {
+    const events = await eventsAt(
+      session,
+      part.map(({ position }) => position),
+    );
+    const gone = part.find(({ position }) => !events.has(position));
+    if (gone !== undefined && !givingUp) {
+      gate.pause(outlived(gone.position, stream));
+      return false;
+    }
+    for (const missing of part) {
+      const event = events.get(missing.position);
+      if (event !== undefined) consign(missing, event);
+    }
+    return true;
+  }
+
+  function takeOver({ stored, missing, asOfMs: lookedAtMs }: LookUp, lastSequence: number): void {
+    for (const position of duplicates.keys()) if (!stored.has(position)) idUsed.add(position);
+    duplicates.clear();
+    for (const [position, sequence] of stored) {
+      settledTo = Math.max(settledTo ?? 0, sequence);
+      letters.settled(position, 'event');
+    }
+    settledTo = settledTo === null ? null : Math.min(settledTo, lastSequence);
+    const pending = new Set(missing.map(({ position }) => position));
+    for (const position of letters.inState('retrying'))
+      if (!pending.has(position)) letters.settled(position, 'event');
+    for (const position of letters.inState('marking')) letters.settled(position, 'marker');
+    queue.clear();
+    graves = [];
+    [refill, loaded, asOfMs] = [missing, 0, lookedAtMs];
+  }
+
+  const outlet: Outlet = {
+    gate,
+    get pending() {
+      return queue.pending + outlet.behind;
+    },
+    get pendingBytes() {
+      return queue.pendingBytes;
+    },
+    get oldest() {
+      return queue.oldest;
+    },
+    get settledTo() {
+      return settledTo;
+    },
+    get settledBatch() {
+      const lowest = refill[loaded]?.batch ?? queue.lowestBatch;
+      return lowest === undefined ? handedOver : Math.min(lowest, queue.lowestBatch ?? lowest) - 1;
+    },
+    get behind() {
+      return refill.length - loaded;
+    },
+    get hungry() {
+      return (
+        graves.length > 0 ||
+        (outlet.behind > 0 && gate.state.kind === 'flowing' && queue.pending <= LOADED_AT_MOST / 2)
+      );
+    },
+    expectedEnd: undefined,
+    bounds: (count) => ({ first: highestSeen + 1, last: highestSeen + count }),
+    send(cargo: readonly Cargo[], row: Batch) {
+      for (const one of cargo) {
+        if (one.kind !== 'event') throw new Error('markers have no place outside the chain');
+        queue.add({
+          event: one.event,
+          batch: row.batch,
+          messageId: one.messageId,
+          safeUntilMs: Number.POSITIVE_INFINITY,
+        });
+      }
+      handedOver = row.batch;
+      pump();
+    },
+    async feed() {
+      while (outlet.hungry) {
+        if (graves.length > 0 && !(await buryAll())) return 'fenced';
+        const part = refill.slice(loaded, loaded + LOAD_AT_ONCE);
+        if (part.length === 0) continue;
+        const { state } = gate;
+        // A gate that closed meanwhile compares everything anew.
+        if (!(await load(part)) || gate.state !== state) return 'fed';
+        loaded += part.length;
+        if (loaded === refill.length) [refill, loaded] = [[], 0];
+        pump();
+      }
+      return 'fed';
+    },
+    async compare({ stream: state, last, giveUp, signal }) {
+      if (graves.length > 0 && !(await buryAll())) return 'fenced';
+      givingUp = giveUp;
+      windowMs = state.duplicateWindowMs;
+      highestSeen = Math.max(state.lastSequence, highestSeen);
+      log.restart(last, state.created);
+      handedOver = last?.batch ?? 0;
+      if (last !== undefined) {
+        const found = await lookUpUnsettled(context, { last, stream: state, signal, settledTo });
+        settledTo = settledTo ?? last.settledTo;
+        letters.restart(await openLetters(session, stream));
+        meter.reconciled({
+          lost: found.lost,
+          newlySettled: found.stored.size,
+          foreign: 0,
+          disordered: 0,
+          unplanned: 0,
+        });
+        takeOver(found, state.lastSequence);
+        highestSeen = state.lastSequence;
+      }
+      gate.open(outlet.pending === 0);
+      if ((await outlet.feed()) === 'fenced') return 'fenced';
+      pump();
+      return gate.state.kind === 'flowing' ? 'flowing' : 'waiting';
+    },
+    close() {
+      gate.close();
+      publisher.close();
+    },
+  };
+  return outlet;
+}
+
+function outlived(position: number, stream: string): Pause {
+  return {
+    outcome: 'refused',
+    reason: `stream '${stream}' lost events that the outbox no longer holds, the first of them at position ${position}: the loss is older than the retention. Restore the stream, or give those events up: postcommit adopt --stream ${stream}`,
+  };
+}

@@ -1,0 +1,184 @@
+import type { LetterOutcome, NewLetter, OpenLetter } from '../dead-letters/letter.ts';
+import type { LetterFates } from '../dead-letters/letters.ts';
+import type { StoredEvent } from '../event.ts';
+import type { Pause } from './lane-state.ts';
+
+/** What happens to later events of a key whose head is dead: they go on, or they wait behind it. */
+export type DeadLetterPolicy = 'skip' | 'hold';
+
+/**
+ * The dead letters of one lane. The table is the truth; this remembers of it what each plan has to know: which keys
+ * wait, how many letters there are, and which slots decide over a letter when they are settled.
+ */
+export interface LaneLetters {
+  restart(open: readonly OpenLetter[]): void;
+  /** Sorts out what gets no slot. A pause means: too much is dead, something else must be wrong. */
+  triage(events: readonly Suspect[]): Triage | Pause;
+  /** What a triage, or a refusal, decided is written down. */
+  commit(letters: readonly NewLetter[]): void;
+  letterFor(
+    event: StoredEvent,
+    why: { outcome: LetterOutcome; reason: string; state: NewLetter['state'] },
+  ): NewLetter;
+  /** Later events of this key wait. */
+  holds(key: string | null): boolean;
+  /** These are being sent again: their keys go on behind them. */
+  retrying(positions: readonly number[]): void;
+  /** A slot is settled. `event`: the event itself is stored there, else its marker. */
+  settled(position: number, what: 'event' | 'marker'): void;
+  /** Positions of letters in this state. */
+  inState(state: OpenLetter['state']): number[];
+  /** What settled slots decided and nobody has written down; empties it. */
+  takeFates(): LetterFates | undefined;
+  readonly hasFates: boolean;
+  /** An operator discarded these: their keys go on. */
+  discarded(positions: readonly number[]): void;
+  /** The broker refused an event after it was planned. A pause: as `triage`. */
+  refused(): Pause | undefined;
+  /** Something was stored: what is refused now and then is its own fault. */
+  stored(): void;
+}
+
+/** An event on its way to a slot. */
+export interface Suspect {
+  readonly event: StoredEvent;
+  /** Why it can get none. */
+  readonly fault?: { readonly outcome: 'refused' | 'misrouted'; readonly reason: string } | undefined;
+}
+
+export interface Triage {
+  readonly events: readonly StoredEvent[];
+  readonly letters: readonly NewLetter[];
+}
+
+/** So many dead events in a row, without one that is not, have a common cause that a person must find. */
+const IN_A_ROW = 100;
+
+export interface LaneLettersOptions {
+  readonly stream: string;
+  readonly policy: DeadLetterPolicy;
+  /** At most so many wait for a decision. */
+  readonly atMost: number;
+}
+
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over what is remembered, its parts named below.
+export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions): LaneLetters {
+  /** By position. */
+  const open = new Map<number, { key: string | null; state: OpenLetter['state'] }>();
+  const waiting = new Map<string, Set<number>>();
+  let fates: { marked: number[]; stored: number[] } = { marked: [], stored: [] };
+  let inARow = 0;
+
+  const remember = (position: number, key: string | null, state: OpenLetter['state']) => {
+    open.set(position, { key, state });
+    if (policy !== 'hold' || key === null) return;
+    const positions = waiting.get(key) ?? new Set();
+    // A key whose letters are all on their way again goes on behind them.
+    if (state === 'retrying') positions.delete(position);
+    else positions.add(position);
+    if (positions.size === 0) waiting.delete(key);
+    else waiting.set(key, positions);
+  };
+  const forget = (position: number) => {
+    const letter = open.get(position);
+    if (letter === undefined) return;
+    remember(position, letter.key, 'retrying');
+    open.delete(position);
+  };
+  const letterFor: LaneLetters['letterFor'] = ({ position, eventId, subject, key, type }, why) => ({
+    stream,
+    position,
+    eventId,
+    subject,
+    key,
+    type,
+    ...why,
+  });
+  // Checked before more are added: one look may add as many as it has events.
+  const tooMany = (): Pause | undefined =>
+    open.size < atMost
+      ? undefined
+      : {
+          outcome: 'refused',
+          reason: `${open.size} dead letters of stream '${stream}' await a decision, which is as many as may: retry or discard some (postcommit dead-letters list)`,
+        };
+
+  return {
+    restart(letters) {
+      open.clear();
+      waiting.clear();
+      fates = { marked: [], stored: [] };
+      for (const { position, key, state } of letters) remember(position, key, state);
+    },
+    triage(suspects) {
+      const events: StoredEvent[] = [];
+      const letters: NewLetter[] = [];
+      const heads = new Set<string>();
+      let run = inARow;
+      for (const { event, fault } of suspects) {
+        const { key } = event;
+        const holding = key !== null && (waiting.has(key) || heads.has(key));
+        run = fault === undefined && !holding ? 0 : run + (holding ? 0 : 1);
+        if (fault !== undefined && run >= IN_A_ROW) return inARowPause(fault.outcome, fault.reason);
+        if (holding) letters.push(letterFor(event, { state: 'held', outcome: 'held', reason: BEHIND }));
+        else if (fault !== undefined) letters.push(letterFor(event, { state: 'parked', ...fault }));
+        else events.push(event);
+        if (fault !== undefined && policy === 'hold' && key !== null) heads.add(key);
+      }
+      const pause = letters.length === 0 ? undefined : tooMany();
+      if (pause !== undefined) return pause;
+      inARow = run;
+      return { events, letters };
+    },
+    commit(letters) {
+      for (const { position, key, state } of letters) remember(position, key, state);
+    },
+    letterFor,
+    holds: (key) => key !== null && waiting.has(key),
+    retrying(positions) {
+      for (const position of positions) {
+        const letter = open.get(position);
+        if (letter !== undefined) remember(position, letter.key, 'retrying');
+      }
+    },
+    settled(position, what) {
+      const state = open.get(position)?.state;
+      if (state === undefined) return;
+      if (what === 'event') {
+        fates.stored.push(position);
+        forget(position);
+      } else if (state === 'marking') {
+        fates.marked.push(position);
+        remember(position, open.get(position)?.key ?? null, 'parked');
+      }
+    },
+    inState: (state) =>
+      [...open].filter(([, letter]) => letter.state === state).map(([position]) => position),
+    takeFates() {
+      if (fates.marked.length + fates.stored.length === 0) return undefined;
+      const taken = fates;
+      fates = { marked: [], stored: [] };
+      return taken;
+    },
+    get hasFates() {
+      return fates.marked.length + fates.stored.length > 0;
+    },
+    discarded(positions) {
+      for (const position of positions) forget(position);
+    },
+    refused: () =>
+      ++inARow >= IN_A_ROW ? inARowPause('refused', 'the broker refused each of them') : tooMany(),
+    stored() {
+      inARow = 0;
+    },
+  };
+}
+
+const BEHIND = 'it waits behind a dead event of its key: retry or discard that one';
+
+function inARowPause(outcome: 'refused' | 'misrouted', reason: string): Pause {
+  return {
+    outcome,
+    reason: `the last ${IN_A_ROW} events were all ${outcome}, which is no fault of single events; the last because ${reason}`,
+  };
+}

@@ -1,0 +1,250 @@
+import type { Batch } from '../batch-log/batch.ts';
+import { planIfLeading } from '../batch-log/plan.ts';
+import { logSpan } from '../batch-log/recover.ts';
+import { openLetters } from '../dead-letters/letters.ts';
+import { rangesOf } from '../postgres/position-ranges.ts';
+import { createBurial } from './burial.ts';
+import { type Cargo, repeated } from './cargo.ts';
+import { createChain } from './chain.ts';
+import { eventIdsAt, eventsAt } from './events-at.ts';
+import { lookUpUnsettled } from './look-up.ts';
+import { type Comparison, markerSubjectOf, type Outlet, type OutletContext } from './outlet.ts';
+import { type Reconciliation, type Refill, reconcile } from './reconcile.ts';
+
+/** As much of what has to be repeated is loaded at a time; a lost tail may be millions of events long. */
+const LOAD_AT_ONCE = 500;
+const LOADED_AT_MOST = 2_048;
+const LOADED_BYTES_AT_MOST = 8 * 1024 * 1024;
+
+/** `stream` ordering: every event has a slot, and the chain of expected sequences fills the slots in order. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the outlet's state, its parts named below.
+export function createStreamOutlet(context: OutletContext): Outlet {
+  const { options, session, link, source, log, letters, meter, changed, wake } = context;
+  const { stream } = options;
+  const chain = createChain({
+    link,
+    stream,
+    source,
+    markerSubject: markerSubjectOf(options.subjects),
+    meter,
+    wake,
+    onSettled(cargo) {
+      if (cargo.kind === 'event') {
+        letters.stored();
+        letters.settled(cargo.event.position, 'event');
+      } else letters.settled(cargo.position, 'marker');
+      changed();
+    },
+  });
+  const burial = createBurial(context);
+  /** Up to where the last comparison with the stream went, and of which stream. */
+  let decided: { sequence: number; incarnation: string } | undefined;
+  /** Planned for the sequences behind what the chain holds, not loaded yet. */
+  let refill: readonly Refill[] = [];
+  let loaded = 0;
+  let givingUp = false;
+
+  /** Takes over what a reconciliation found, and writes down what it decided. */
+  async function takeOver(
+    result: Reconciliation,
+    comparison: Comparison,
+  ): Promise<'done' | 'paused' | 'fenced'> {
+    const { refusal } = chain;
+    [refill, loaded] = [[], 0];
+    chain.restart(result.decided, result.settledTo);
+    decided = { sequence: result.decided, incarnation: comparison.stream.created };
+    log.restart(comparison.last, comparison.stream.created);
+    letters.restart(await openLetters(session, stream));
+    judgeLetters(result);
+    meter.reconciled({
+      ...result,
+      disordered: result.displaced.length + result.found.length,
+      unplanned: result.unplanned.length,
+    });
+    const buried = await burial.bury(refusal, result.refill);
+    if (buried.kind === 'paused') {
+      chain.gate.pause(buried.pause);
+      return 'paused';
+    }
+    const changes = rowsOf(result, buried.refill);
+    const repeats = repeatsOf(result, buried.refill);
+    const rows = [...changes, ...repeats.rows];
+    if (rows.length > 0 && (await planIfLeading(session, rows, { letters: buried.letters })) === 'fenced')
+      return 'fenced';
+    letters.commit(buried.letters);
+    refill = [...buried.refill, ...repeats.refill];
+    return 'done';
+  }
+
+  /** Rows about slots that exist: where an event was found, and what is a marker's from now on. */
+  function rowsOf({ found }: Reconciliation, slots: readonly Refill[]): Batch[] {
+    const single = (kind: 'found' | 'marker', sequence: number, position: number) =>
+      log.next({ kind, first: sequence, last: sequence, positions: [position, position] });
+    return [
+      ...found.map(({ sequence, position }) => single('found', sequence, position)),
+      ...slots
+        .filter(({ unlogged }) => unlogged)
+        .map(({ sequence, position }) => single('marker', sequence, position)),
+    ];
+  }
+
+  /** What lost its slot gets a new one behind the end of the plan. */
+  function repeatsOf({ decided: base, displaced }: Reconciliation, slots: readonly Refill[]) {
+    const rows: Batch[] = [];
+    const more: Refill[] = [];
+    for (const kind of ['again', 'replay'] as const) {
+      const positions = displaced
+        .filter(({ replay }) => replay === (kind === 'replay'))
+        .map(({ position }) => position);
+      if (positions.length === 0) continue;
+      const first = base + slots.length + more.length + 1;
+      rows.push(
+        log.next({ kind, first, last: first + positions.length - 1, positions: rangesOf(positions) }),
+      );
+      more.push(
+        ...positions.map((position, i) => ({
+          sequence: first + i,
+          position,
+          what: 'event' as const,
+          unlogged: false,
+        })),
+      );
+    }
+    return { rows, refill: more };
+  }
+
+  /** What slots that were settled meanwhile, or by another leader, mean for dead letters. */
+  function judgeLetters({ decided: base, found, displaced, placement }: Reconciliation): void {
+    const isDecided = (sequence: number | undefined) => sequence === undefined || sequence <= base;
+    const again = new Set(displaced.map(({ position }) => position));
+    for (const { position } of found) letters.settled(position, 'event');
+    for (const position of letters.inState('marking'))
+      if (isDecided(placement.markers.get(position))) letters.settled(position, 'marker');
+    for (const position of letters.inState('retrying'))
+      if (isDecided(placement.places.get(position)) && !again.has(position))
+        letters.settled(position, 'event');
+  }
+
+  async function load(slots: readonly Refill[]): Promise<readonly Cargo[] | 'fenced' | undefined> {
+    const events = await eventsAt(session, positionsOf(slots, 'event'));
+    const missing = slots.filter(({ what, position }) => what === 'event' && !events.has(position));
+    if (missing.length > 0 && !givingUp) {
+      chain.gate.pause(outlived(missing[0]?.position, stream));
+      return undefined;
+    }
+    if (missing.length > 0) {
+      const rows = missing.map(({ sequence, position }) =>
+        log.next({ kind: 'marker', first: sequence, last: sequence, positions: [position, position] }),
+      );
+      if ((await planIfLeading(session, rows)) === 'fenced') return 'fenced';
+    }
+    const ids = await eventIdsAt(session, positionsOf(slots, 'marker'));
+    return slots.map(({ what, position }): Cargo => {
+      const event = what === 'event' ? events.get(position) : undefined;
+      if (event !== undefined) return repeated(event);
+      return { kind: 'marker', position, eventId: ids.get(position) ?? 'unknown' };
+    });
+  }
+
+  const outlet: Outlet = {
+    gate: chain.gate,
+    get pending() {
+      return chain.pending + outlet.behind;
+    },
+    get pendingBytes() {
+      return chain.pendingBytes;
+    },
+    get oldest() {
+      return chain.oldest;
+    },
+    get settledTo() {
+      return chain.settledTo;
+    },
+    settledBatch: null,
+    get behind() {
+      return refill.length - loaded;
+    },
+    get hungry() {
+      return (
+        outlet.behind > 0 &&
+        chain.gate.state.kind === 'flowing' &&
+        chain.pending <= LOADED_AT_MOST / 2 &&
+        chain.pendingBytes <= LOADED_BYTES_AT_MOST
+      );
+    },
+    get expectedEnd() {
+      return chain.pending + outlet.behind > 0 ? undefined : chain.end;
+    },
+    bounds(count, before = 0) {
+      const end = chain.end + before;
+      return { first: end + 1, last: end + count };
+    },
+    send: (cargo) => chain.append(cargo),
+    async feed() {
+      while (outlet.hungry) {
+        const slots = refill.slice(loaded, loaded + LOAD_AT_ONCE);
+        const cargo = await load(slots);
+        if (cargo === 'fenced') return 'fenced';
+        // A gate that closed meanwhile compares everything anew.
+        if (cargo === undefined || chain.gate.state.kind !== 'flowing') return 'fed';
+        loaded += slots.length;
+        if (loaded === refill.length) [refill, loaded] = [[], 0];
+        chain.append(cargo);
+      }
+      return 'fed';
+    },
+    async compare(comparison) {
+      const { last, stream: state, signal } = comparison;
+      givingUp = comparison.giveUp;
+      if (last !== undefined && last.ordering !== 'stream') {
+        const moved = await moveIntoSlots(context, comparison, last);
+        if (moved === 'fenced') return 'fenced';
+        return outlet.compare({ ...comparison, last: moved });
+      }
+      const known =
+        decided?.incarnation === state.created
+          ? { decided: decided.sequence, settledTo: chain.settledTo }
+          : undefined;
+      const result = await reconcile({ session, link, stream: state, source, last, known, signal });
+      const taken = await takeOver(result, comparison);
+      if (taken !== 'done') return taken === 'fenced' ? 'fenced' : 'waiting';
+      chain.flow({ idle: outlet.pending === 0 });
+      if ((await outlet.feed()) === 'fenced') return 'fenced';
+      return chain.gate.state.kind === 'flowing' ? 'flowing' : 'waiting';
+    },
+    close: () => chain.close(),
+  };
+  return outlet;
+}
+
+function positionsOf(slots: readonly Refill[], wanted: Refill['what']): number[] {
+  return slots.filter(({ what }) => what === wanted).map(({ position }) => position);
+}
+
+function outlived(position: number | undefined, stream: string) {
+  return {
+    outcome: 'refused',
+    reason: `stream '${stream}' lost events that the outbox no longer holds, the first of them at position ${position}: the loss is older than the retention. Restore the stream, or give those events up: postcommit adopt --stream ${stream}`,
+  };
+}
+
+/** The lane had another ordering before: what is not known to be stored gets slots behind the stream's end. */
+async function moveIntoSlots(
+  context: OutletContext,
+  { stream, signal }: Comparison,
+  last: Batch,
+): Promise<Batch | 'fenced'> {
+  const { session, log } = context;
+  const { missing } = await lookUpUnsettled(context, { last, stream, signal });
+  const positions = missing.map(({ position }) => position).sort((a, b) => a - b);
+  const { end } = await logSpan(session, stream.name, stream.created);
+  const first = Math.max(stream.lastSequence, end) + 1;
+  log.restart(last, stream.created);
+  const row = log.next({
+    kind: 'again',
+    first,
+    last: first + positions.length - 1,
+    positions: rangesOf(positions),
+  });
+  return (await planIfLeading(session, [row])) === 'fenced' ? 'fenced' : row;
+}

@@ -1,0 +1,29 @@
+/** Tells those who wait for a condition when it may have come true. */
+export interface Watchers {
+  /** To be called after each change. */
+  check(): void;
+  /** Resolves when the condition holds or the signal aborts. */
+  until(condition: () => boolean, signal: AbortSignal): Promise<void>;
+}
+
+export function createWatchers(): Watchers {
+  const watchers = new Set<() => void>();
+  return {
+    check() {
+      for (const watcher of watchers) watcher();
+    },
+    until(condition, signal) {
+      if (condition() || signal.aborted) return Promise.resolve();
+      return new Promise((resolve) => {
+        const watcher = () => {
+          if (!condition() && !signal.aborted) return;
+          watchers.delete(watcher);
+          signal.removeEventListener('abort', watcher);
+          resolve();
+        };
+        watchers.add(watcher);
+        signal.addEventListener('abort', watcher, { once: true });
+      });
+    },
+  };
+}
