@@ -173,10 +173,15 @@ function toSession(client: pg.Client, { state, options, pooled }: SessionParts):
     if (carrying !== undefined) return carrying(config);
     return (await client.query<(string | null)[]>(config)).rows;
   };
+  const inTurn = createTurns();
   const mayGoOn = mayTakeLonger && (() => mayTakeLonger({ pid: backendPid, name: application }));
   const query = async (statement: Statement): Promise<readonly TextRow[]> => {
     try {
-      return await withinTime(send(statement), queryTimeoutMs, mayGoOn);
+      return await withinTime(
+        inTurn(() => send(statement)),
+        queryTimeoutMs,
+        mayGoOn,
+      );
     } catch (error) {
       // No SQLSTATE: not the server's answer but a lost socket or our own time limit, after which pg's client is wedged.
       if (sqlState(error) === undefined)
@@ -202,6 +207,20 @@ function toSession(client: pg.Client, { state, options, pooled }: SessionParts):
     },
     close: () => endQuietly(client),
     destroy: () => cutOff(client),
+  };
+}
+
+/** One statement after the other: pg is giving up a queue of its own. */
+function createTurns() {
+  let last: Promise<void> | undefined;
+  return <T>(send: () => Promise<T>): Promise<T> => {
+    const turn = last === undefined ? send() : last.then(send);
+    const over = () => {
+      if (last === ended) last = undefined;
+    };
+    const ended = turn.then(over, over);
+    last = ended;
+    return turn;
   };
 }
 

@@ -10,18 +10,16 @@ import { scratchName, startPostgres } from '../support/services.ts';
 import { startWriters } from '../support/writers.ts';
 import { openStage, type Stage } from './stage.ts';
 
-const leaseTtlMs = 1_500;
+const leaseTtlMs = 2_000;
 /** Above what was promised, on a machine that runs other tests too. */
 const SLACK_MS = 1_500;
 
 let postgres: EmbeddedPostgres;
 let pooler: PgBouncer;
-let poolerPort: number;
 
 beforeAll(async () => {
   postgres = await startPostgres({ settings: { wal_writer_delay: '10s' } });
   pooler = await startPgBouncer({ port: postgres.port });
-  poolerPort = Number(new URL(pooler.urlOf(postgres.url)).port);
 });
 afterAll(async () => {
   await pooler[Symbol.asyncDispose]();
@@ -30,14 +28,14 @@ afterAll(async () => {
 
 test('writers and two relays behind PgBouncer: leaders killed, nothing lost, twice or out of place', async () => {
   await using stage = await openStage({ postgresUrl: postgres.url });
-  const pooled = { leaseTtlMs, databasePort: poolerPort };
+  const pooled = { leaseTtlMs, databasePort: pooler.port };
   await using writers = startWriters({ url: pooler.urlOf(stage.databaseUrl), subject: stage.subject });
   const sessionState = watchSessionState(stage);
   let leader = await stage.startRelayProcess(pooled);
   let standby: RelayProcess | undefined;
   try {
     await leader.line('ready');
-    for (let kill = 0; kill < 3; kill++) {
+    for (let kill = 0; kill < 2; kill++) {
       standby = await stage.startRelayProcess(pooled);
       expect(await standby.line('ready')).toMatchObject({ role: 'standby' });
       await stage.untilPublishing({ events: 2_000, share: 0.3 });
@@ -100,44 +98,6 @@ test('G2: asynchronous commits through PgBouncer that a crash takes back were no
   const { committed } = await outbox.compare();
   expect(committed, 'no crash took back a commit: this has shown nothing').toBeLessThan(confirmed);
 });
-
-test('a direct relay and a pooled one respect each other and replace each other', async () => {
-  await using stage = await openStage({ postgresUrl: postgres.url });
-  const direct = { leaseTtlMs };
-  const pooled = { leaseTtlMs, databasePort: poolerPort };
-  await using writers = startWriters({
-    url: pooler.urlOf(stage.databaseUrl),
-    subject: stage.subject,
-    count: 2,
-  });
-  await using first = await stage.startRelayProcess(direct);
-  await first.line('role', ({ role }) => role === 'leader');
-  await using second = await stage.startRelayProcess(pooled);
-  expect(await second.line('ready')).toMatchObject({ role: 'standby' });
-  await untilStandsFor(stage, 2 * leaseTtlMs, 1);
-  first.kill('SIGKILL');
-  await second.line('role', ({ role }) => role === 'leader');
-  await using third = await stage.startRelayProcess(direct);
-  expect(await third.line('ready')).toMatchObject({ role: 'standby' });
-  await untilStandsFor(stage, 2 * leaseTtlMs, 2);
-  second.kill('SIGSTOP');
-  await third.line('role', ({ role }) => role === 'leader');
-  second.kill('SIGCONT');
-  await second.line('role', ({ role }) => role === 'standby');
-  await untilStandsFor(stage, 2 * leaseTtlMs, 3);
-  await writers.stop();
-  await stage.untilDrained();
-  expect(await stage.faults()).toEqual([]);
-  expect(writers.failures).toEqual([]);
-  expect(third.lines.some(({ event }) => event === 'predecessor-terminated')).toBe(false);
-});
-
-/** The time is what is tested: so long nobody takes the lead from its holder. */
-async function untilStandsFor(stage: Stage, ms: number, epoch: number): Promise<void> {
-  await sleep(ms);
-  const { rows } = await stage.pool.query('select epoch::int from postcommit.lease');
-  expect(rows).toEqual([{ epoch }]);
-}
 
 /** Looks every few milliseconds for what a backend must not keep behind a pooler. */
 function watchSessionState(stage: Stage) {

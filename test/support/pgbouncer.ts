@@ -12,6 +12,7 @@ import { ensurePgBouncer, type PgBouncerBinary } from './install-pgbouncer.ts';
 
 /** A real PgBouncer in front of a server of the test. */
 export interface PgBouncer extends AsyncDisposable {
+  readonly port: number;
   /** The same database, by way of the pooler. */
   urlOf(databaseUrl: string): string;
 }
@@ -50,6 +51,7 @@ export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBounc
   };
   await untilReady(server, launch, () => answers(urlOf('postgres://postgres@127.0.0.1/pgbouncer')));
   return {
+    port,
     urlOf,
     async [Symbol.asyncDispose]() {
       await stopServer(server, 'SIGQUIT');
