@@ -250,6 +250,7 @@ async function buildLanes({ context, resources }: Term, { work, router }: { work
       },
       closing,
       meter,
+      logger,
       wake: wakeUp.wake,
     });
     resources.push(() => lane.close());
