@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { registerAudit } from './audit.ts';
 import { type CliContext, printLine } from './context.ts';
 import { registerDemo } from './demo.ts';
 import { registerDev } from './dev.ts';
@@ -10,10 +11,13 @@ import { reportError } from './report-error.ts';
 
 /** Runs one command line and resolves to the exit code. */
 export async function runCli(args: readonly string[], context: CliContext): Promise<number> {
-  const program = createProgram(context);
+  let code: number = EXIT.ok;
+  const program = createProgram(context, (chosen) => {
+    code = chosen;
+  });
   try {
     await program.parseAsync(args.length === 0 ? ['--help'] : [...args], { from: 'user' });
-    return EXIT.ok;
+    return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     reportError(error, context);
@@ -21,7 +25,7 @@ export async function runCli(args: readonly string[], context: CliContext): Prom
   }
 }
 
-function createProgram(context: CliContext): Command {
+function createProgram(context: CliContext, exitWith: (code: number) => void): Command {
   const program = new Command('postcommit')
     .description(
       'Transactional outbox relay: PostgreSQL to NATS JetStream, every committed event once and in order.',
@@ -38,6 +42,7 @@ function createProgram(context: CliContext): Command {
     .addHelpText('after', EXAMPLES + EXIT_CODES_HELP);
   registerMigrate(program, context);
   registerRelay(program, context);
+  registerAudit(program, context, exitWith);
   registerDev(program, context);
   registerDemo(program, context);
   for (const command of program.commands) inheritUsageErrors(command, context);
@@ -51,6 +56,7 @@ Examples:
   postcommit migrate            # DATABASE_URL
   postcommit relay              # DATABASE_URL and NATS_URL
   postcommit relay --help       # every setting
+  postcommit audit              # is every event of the outbox in a plan?
 `;
 
 function inheritUsageErrors(command: Command, { stderr }: CliContext): void {

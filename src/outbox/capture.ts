@@ -1,9 +1,16 @@
 import type { StoredEvent } from '../event.ts';
-import { complementOf, type PositionRanges, rangesOf } from '../postgres/position-ranges.ts';
+import {
+  complementOf,
+  differenceOf,
+  type PositionRanges,
+  rangesOf,
+  unionOf,
+} from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import { createGaps, type GapLook, type Gaps } from './gaps.ts';
 import { type Holders, listHolders } from './holders.ts';
-import { createLiveSegments, type LiveSegments } from './live-segments.ts';
+import type { LeafRanges } from './leaf-rows.ts';
+import { createLiveSegments, type LiveSegments, SEGMENTS } from './live-segments.ts';
 import { highestPosition, type ReadResult, readEvents } from './read.ts';
 
 /**
@@ -25,6 +32,13 @@ export interface Capture {
   listingDue(nowMs: number): boolean;
   /** Inserts go to this leaf from now on; called before the switch. */
   addSegment(segment: number): void;
+  /**
+   * Rows that were passed over become gaps again, and the next looks find them. Returns which; what will be read anyway
+   * (in a gap, above the cursor in a leaf that is read) is left alone, so calling it again changes nothing. Only for
+   * rows of which it is certain that no plan names them and none that was accepted is about to: they would be published
+   * twice. A look that is under way does not matter, it has none of them.
+   */
+  reopen(leaves: readonly LeafRanges[]): PositionRanges;
   /** The position was not read yet and may still turn up. */
   isOpen(position: number): boolean;
   /** Another reader that goes on from here; to be called while no look is under way. */
@@ -96,13 +110,16 @@ function captureFrom(session: Session, place: Place): Capture {
   let cutBefore = false;
   let listedAtMs = Number.NEGATIVE_INFINITY;
   let listings = 0;
+  /** The listings before the last look. */
+  let lookedAfter = 0;
 
   return {
     async look() {
       const listed = listings;
-      const { look, result } = await readWhole({ session, gaps, segments, cursor, cutBefore });
-      const highest = result.events.at(-1)?.position ?? 0;
-      const readTo = reach({ look, result, cursor, highest });
+      const listedSince = listed !== lookedAfter;
+      lookedAfter = listed;
+      const { look, result } = await readWhole({ session, gaps, segments, cursor, cutBefore, listedSince });
+      const readTo = reach({ look, result, cursor });
       const openFrom = lowestGap({ gaps, result, cursor, readTo });
       return {
         events: result.events,
@@ -131,9 +148,7 @@ function captureFrom(session: Session, place: Place): Capture {
       listedAtMs = performance.now();
       gaps.listed(holders);
       segments.listed(holders);
-      for (const segment of segments.unmeasured()) {
-        segments.measured(segment, await highestPosition(session, segment));
-      }
+      await measureLeft(session, segments);
       segments.drop(gaps.lowest ?? cursor + 1);
       return holders;
     },
@@ -143,6 +158,7 @@ function captureFrom(session: Session, place: Place): Capture {
       return nowMs - listedAtMs >= every;
     },
     addSegment: (segment) => segments.add(segment),
+    reopen: (leaves) => reopenPassed({ gaps, segments, cursor }, leaves),
     isOpen: (position) => position > cursor || gaps.has(position),
     fork: () =>
       captureFrom(session, { cursor, gaps: gaps.fork(), segments: segments.fork(), currentSegment }),
@@ -165,29 +181,80 @@ interface ReadContext {
   readonly cursor: number;
   /** The limit cut the last read off: there is much to read. */
   readonly cutBefore: boolean;
+  /** The first look since a listing. */
+  readonly listedSince: boolean;
+}
+
+async function measureLeft(session: Session, segments: LiveSegments): Promise<void> {
+  for (const segment of segments.unmeasured()) {
+    segments.measured(segment, await highestPosition(session, segment));
+  }
+}
+
+function reopenPassed(
+  { gaps, segments, cursor }: { gaps: Gaps; segments: LiveSegments; cursor: number },
+  leaves: readonly LeafRanges[],
+): PositionRanges {
+  const open = gaps.ranges;
+  const above = [cursor + 1, Number.MAX_SAFE_INTEGER];
+  const closed: PositionRanges[] = [];
+  const passed: PositionRanges[] = [];
+  for (const { segment, ranges } of leaves) {
+    const notOpen = differenceOf(ranges, open);
+    const below = differenceOf(notOpen, above);
+    closed.push(below);
+    passed.push(segments.live.includes(segment) ? below : notOpen);
+    segments.revive(segment);
+  }
+  gaps.reopen(unionOf(closed));
+  return unionOf(passed);
 }
 
 /** Repeats the read while its own snapshot shows that it left something out. */
 async function readWhole(context: ReadContext): Promise<{ look: GapLook; result: ReadResult }> {
-  const first = await readOnce(context, false);
-  const { segment, gateOpened } = first.result;
-  const elsewhere = !first.segments.includes(segment);
-  if (!elsewhere && !gateOpened) return first;
-  if (elsewhere) context.segments.add(segment);
-  const second = await readOnce(context, true);
-  if (!second.segments.includes(second.result.segment))
-    throw new Error('inserts moved to another leaf twice during one look');
-  return second;
+  for (let everything = false, reads = 0; reads <= SEGMENTS.length + 1; everything = true, reads++) {
+    const read = await readOnce(context, everything);
+    const { segment, straySegments, gateOpened } = read.result;
+    const leftOut = straySegments.filter((stray) => !read.segments.includes(stray));
+    const elsewhere = !read.segments.includes(segment);
+    if (elsewhere) context.segments.add(segment);
+    for (const stray of leftOut) context.segments.revive(stray);
+    if (!elsewhere && leftOut.length === 0 && !gateOpened) return read;
+  }
+  throw new Error('a look found other leaves again and again');
 }
 
-async function readOnce({ session, gaps, segments, cursor, cutBefore }: ReadContext, everything: boolean) {
+async function readOnce(context: ReadContext, everything: boolean) {
+  const { session, gaps, segments, cursor, cutBefore, listedSince } = context;
   const limit = gaps.count > VERY_MANY_GAPS ? READ_LIMIT_MANY_GAPS : READ_LIMIT;
   // Behind a cut-off read the lowest gaps alone fill the next one.
   const look = gaps.lookInto({ everything, atMost: cutBefore ? 2 * limit : Number.POSITIVE_INFINITY });
   const { ranges, cutOff: gapsOnly, gate } = look;
   const { live } = segments;
-  const result = await readEvents(session, { cursor, gaps: ranges, gapsOnly, gate, segments: live, limit });
+  const strays = live.length === SEGMENTS.length ? null : strayRange(look, { gaps, cursor, listedSince });
+  const result = await readEvents(session, {
+    cursor,
+    gaps: ranges,
+    gapsOnly,
+    gate,
+    segments: live,
+    strays,
+    limit,
+  });
   return { look, result, segments: live };
+}
+
+/**
+ * Where rows may lie in leaves that are not read: their inserts went there by a stranger's switch that no look has seen,
+ * or straight into the leaf. Looked for before a gap is closed (C1), and once a listing, so that they do not wait for
+ * others' transactions.
+ */
+function strayRange(
+  look: GapLook,
+  { gaps, cursor, listedSince }: Pick<ReadContext, 'gaps' | 'cursor' | 'listedSince'>,
+): GapLook['closing'] {
+  const { lowest } = gaps;
+  return listedSince && lowest !== undefined ? { from: lowest, to: cursor } : look.closing;
 }
 
 /** The lowest gap once a look is accepted. Too low is safe: recovery then looks further than it must. */
@@ -199,8 +266,9 @@ function lowestGap(read: { gaps: Gaps; result: ReadResult; cursor: number; readT
 }
 
 /** How far the cursor may go (R2). */
-function reach(read: { look: GapLook; result: ReadResult; cursor: number; highest: number }): number {
-  const { look, result, cursor, highest } = read;
+function reach(read: { look: GapLook; result: ReadResult; cursor: number }): number {
+  const { look, result, cursor } = read;
+  const highest = result.events.at(-1)?.position ?? 0;
   if (look.cutOff) return cursor;
   if (result.cut) return Math.max(cursor, highest);
   return Math.max(cursor, result.lastPosition, highest);

@@ -1,12 +1,20 @@
-import { includes, type PositionRanges, sizeOf, unionOf, without } from '../postgres/position-ranges.ts';
+import {
+  differenceOf,
+  includes,
+  type PositionRanges,
+  sizeOf,
+  unionOf,
+  without,
+} from '../postgres/position-ranges.ts';
 import type { Holder, Holders } from './holders.ts';
 
 /**
  * The positions at or below the cursor that no read has seen yet: their transactions are open, or rolled back.
  *
  * Gaps live in cohorts: all gaps seen between two listings of the lock's holders have the same first holders.
- *   C1  A gap is closed only by a read that began after a listing returned without any of its first holders, and that
- *       no limit cut off below its upper end. What that read does not see will never be.
+ *   C1  A gap is closed only by a read that began after a listing returned without any of its first holders, that
+ *       searched every leaf for it, and that no limit cut off below its upper end. What that read does not see will
+ *       never be.
  *   C2  Every read looks into all open gaps in the same statement as the new rows, except into gated ones.
  *   C3  A gap may be gated while the read's own snapshot shows all its holders in progress, and only if a read has
  *       looked into it since the last departure from its holders.
@@ -16,6 +24,13 @@ import type { Holder, Holders } from './holders.ts';
 export interface Gaps {
   /** A read passed these positions without seeing them. */
   add(ranges: PositionRanges): void;
+  /**
+   * Positions that were passed over although rows are there: open again, but for those that are. They were closed, or
+   * never were a gap.
+   */
+  reopen(ranges: PositionRanges): void;
+  /** Every open position. */
+  readonly ranges: PositionRanges;
   /** True if some gap has never been listed. */
   readonly unlisted: boolean;
   /** A listing, begun after every gap so far was seen, returned. */
@@ -42,6 +57,8 @@ export interface GapLook {
   readonly ranges: PositionRanges;
   /** There are more gaps above these. */
   readonly cutOff: boolean;
+  /** Where the look will close what it does not see; null if it closes nothing. */
+  readonly closing: { readonly from: number; readonly to: number } | null;
   /** Transactions whose gaps are left out: the read is void if one of them has ended in its snapshot. */
   readonly gate: readonly bigint[];
   readonly cohorts: readonly Cohort[];
@@ -72,6 +89,14 @@ function gapsOf(initial: Cohort[]): Gaps {
       if (fresh === undefined) cohorts.push({ ranges: [...ranges], holders: null, looked: false });
       else append(fresh.ranges, ranges);
     },
+    reopen(ranges) {
+      const closed = differenceOf(ranges, unionOfDisjoint(cohorts)); // C4
+      // A cohort of its own, without holders: whoever may be filling it in is listed before it is closed.
+      if (closed.length > 0) cohorts.push({ ranges: closed, holders: null, looked: false });
+    },
+    get ranges() {
+      return unionOfDisjoint(cohorts);
+    },
     get unlisted() {
       return cohorts.some((cohort) => cohort.holders === null);
     },
@@ -87,6 +112,7 @@ function gapsOf(initial: Cohort[]): Gaps {
       return {
         ranges: cutOff ? ranges.slice(0, 2 * atMost) : ranges,
         cutOff,
+        closing: extentOf(open.filter(isClosing)),
         gate: [...new Set(gated.flatMap(transactionsOf))],
         cohorts: open,
       };
@@ -178,10 +204,20 @@ function transactionsOf({ holders }: Cohort): bigint[] {
   return [...(holders?.values() ?? [])].flatMap(({ xid }) => (xid === null ? [] : [xid]));
 }
 
+function isClosing({ holders }: Cohort): boolean {
+  return holders !== null && holders.size === 0;
+}
+
+function extentOf(cohorts: readonly Cohort[]): { from: number; to: number } | null {
+  const edges = cohorts.flatMap(({ ranges: [from], ranges }) =>
+    from === undefined ? [] : [from, ranges.at(-1) ?? from],
+  );
+  return edges.length === 0 ? null : { from: Math.min(...edges), to: Math.max(...edges) };
+}
+
 function lookedInto(cohort: Cohort, upTo: number, found: readonly number[]): void {
   const { rest } = without(cohort.ranges, found);
-  const closing = cohort.holders !== null && cohort.holders.size === 0;
-  cohort.ranges = closing ? above(rest, upTo) : rest; // C1
+  cohort.ranges = isClosing(cohort) ? above(rest, upTo) : rest; // C1
   cohort.looked = (cohort.ranges.at(-1) ?? 0) <= upTo;
 }
 

@@ -8,11 +8,13 @@ export const SEGMENTS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7];
  *   S1  After a start every leaf is live: an uncommitted row may lie in any.
  *   S2  A leaf becomes live before the switch that points inserts to it, and stays so until a read has seen a switch.
  *   S3  A leaf leaves only when inserts go elsewhere, all holders listed after that have ended, and its highest
- *       position lies below the lowest open one.
+ *       position lies below the lowest open one. It comes back when a row turns up in it that was passed over.
  */
 export interface LiveSegments {
   readonly live: readonly number[];
   add(segment: number): void;
+  /** A row turned up in a leaf that was left, or one that its end did not count: it is read again, and left anew. */
+  revive(segment: number): void;
   /** Inserts go to this leaf, says a read. */
   current(segment: number): void;
   listed(holders: Holders): void;
@@ -61,6 +63,10 @@ function liveSegmentsOf({ leaves, awaited, current: initial }: State): LiveSegme
     add(segment) {
       leaves.set(segment, { holders: null, highest: null });
       awaited.add(segment);
+      refresh();
+    },
+    revive(segment) {
+      leaves.set(segment, { holders: null, highest: null });
       refresh();
     },
     current(segment) {

@@ -1,6 +1,7 @@
 import type { StoredEvent } from '../event.ts';
 import type { PositionRanges } from '../postgres/position-ranges.ts';
 import type { Session, TextRow } from '../postgres/session.ts';
+import { SEGMENTS } from './live-segments.ts';
 
 export interface ReadRequest {
   /** Positions above it are new. */
@@ -13,6 +14,8 @@ export interface ReadRequest {
   readonly gate: readonly bigint[];
   /** Leaves that may hold unread rows. */
   readonly segments: readonly number[];
+  /** Where to look for rows in the other leaves too; null: nowhere, or there are no others. */
+  readonly strays: { readonly from: number; readonly to: number } | null;
   /** At most so many events. */
   readonly limit: number;
 }
@@ -28,6 +31,8 @@ export interface ReadResult {
   readonly segment: number;
   /** A transaction of the gate has ended: the read must be repeated. */
   readonly gateOpened: boolean;
+  /** Leaves besides those read that have rows where strays were looked for. */
+  readonly straySegments: readonly number[];
 }
 
 /** Payload bytes after which a read stops, so that memory is bounded whatever the sizes. */
@@ -67,11 +72,12 @@ export async function readEvents(session: Session, request: ReadRequest): Promis
     lastPosition: Number(facts[1] ?? 0),
     segment: Number(facts[2]),
     gateOpened: facts[3] === 'true',
+    straySegments: (facts[4] ?? '').split(',').filter(Boolean).map(Number),
   };
 }
 
 /** Leaves and limit are literals: they are few, and the planner then prunes and chooses the index in a generic plan too. */
-function readStatement({ cursor, gaps, gapsOnly, gate, segments, limit }: ReadRequest) {
+function readStatement({ cursor, gaps, gapsOnly, gate, segments, strays, limit }: ReadRequest) {
   const values: unknown[] = [];
   const parameter = (value: unknown, type: string) => `$${values.push(value)}::${type}`;
   const facts = `select null::int8, pg_sequence_last_value('postcommit.outbox_position_seq')::text,
@@ -80,7 +86,8 @@ function readStatement({ cursor, gaps, gapsOnly, gate, segments, limit }: ReadRe
         ? 'false'
         : `exists (select from unnest(${parameter(gate.map(String), 'text[]')}) x
              where pg_visible_in_snapshot(x::xid8, pg_current_snapshot()))`
-    }::text, null, null, null, null`;
+    }::text, ${strays === null ? 'null' : straysAmong(segments, parameter(strays.from, 'int8'), parameter(strays.to, 'int8'))},
+    null, null, null`;
   const sources: string[] = [];
   if (gaps.length > 0) {
     const from = parameter(everySecond(gaps, 0), 'int8[]');
@@ -101,8 +108,18 @@ function readStatement({ cursor, gaps, gapsOnly, gate, segments, limit }: ReadRe
     gate.length > 0 ? 'x' : '',
     segments.join(''),
     limit,
+    strays === null ? '' : 's',
   ];
   return { name: `postcommit_read_${shape.join('_')}`, text, values };
+}
+
+/** The leaves besides these that have rows between two positions: one look at each index. */
+function straysAmong(segments: readonly number[], from: string, to: string): string {
+  const others = SEGMENTS.filter((segment) => !segments.includes(segment)).map(
+    (segment) =>
+      `case when exists (select from postcommit.outbox_${segment} where position between ${from} and ${to}) then '${segment}' end`,
+  );
+  return `concat_ws(',', ${others.join(', ')})`;
 }
 
 const COLUMNS = `position, event_id, subject, key, type, nullif(headers::text, '{}') as headers, payload,

@@ -1,5 +1,6 @@
 import { setSequenceIfLeading } from '../lease/lease.ts';
-import { type Session, sqlState } from '../postgres/session.ts';
+import type { Session } from '../postgres/session.ts';
+import { withoutWaiting } from '../postgres/without-waiting.ts';
 import { SEGMENTS } from './live-segments.ts';
 
 /** What decides whether inserts move on from a leaf, and whether it may be emptied. */
@@ -14,15 +15,19 @@ export interface SegmentFacts {
   readonly nowMs: number;
 }
 
-/** Looks at the ends of a leaf's index only. */
-export async function segmentFacts(session: Session, segment: number): Promise<SegmentFacts> {
+/** Looks at the ends of a leaf's index only. Undefined: somebody keeps everyone out of it (a VACUUM FULL). */
+export async function segmentFacts(session: Session, segment: number): Promise<SegmentFacts | undefined> {
   const edge = (direction: 'asc' | 'desc') =>
     `(select date_part('epoch', created_at) * 1000 from postcommit.outbox_${segment} order by position ${direction} limit 1)`;
-  const [row] = await session.query({
-    name: `postcommit_segment_facts_${segment}`,
-    text: `select pg_table_size('postcommit.outbox_${segment}'), ${edge('asc')}, ${edge('desc')},
-                  date_part('epoch', clock_timestamp()) * 1000`,
-  });
+  const rows = await withoutWaiting(session, () =>
+    session.query({
+      name: `postcommit_segment_facts_${segment}`,
+      text: `select pg_table_size('postcommit.outbox_${segment}'), ${edge('asc')}, ${edge('desc')},
+                    date_part('epoch', clock_timestamp()) * 1000`,
+    }),
+  );
+  if (rows === 'busy') return undefined;
+  const [row] = rows;
   const number = (text: string | null | undefined) => (text == null ? null : Number(text));
   return {
     segment,
@@ -33,6 +38,27 @@ export async function segmentFacts(session: Session, segment: number): Promise<S
   };
 }
 
+/** The leaf that inserts go to now, whatever a look has seen. */
+export async function currentSegment(session: Session): Promise<number> {
+  const [row] = await session.query({
+    name: 'postcommit_current_segment',
+    text: "select pg_sequence_last_value('postcommit.segment')",
+  });
+  return Number(row?.[0] ?? 0);
+}
+
+/** The lowest position in the outbox, undefined when it is empty; `busy` as `segmentFacts` is undefined. */
+export async function lowestPosition(session: Session): Promise<number | undefined | 'busy'> {
+  const rows = await withoutWaiting(session, () =>
+    session.query({
+      name: 'postcommit_lowest_position',
+      text: 'select position from postcommit.outbox order by position limit 1',
+    }),
+  );
+  if (rows === 'busy') return 'busy';
+  return rows[0] === undefined ? undefined : Number(rows[0][0]);
+}
+
 /** The leaf behind this one in the ring. */
 export function nextSegment(segment: number): number {
   return (segment + 1) % SEGMENTS.length;
@@ -41,96 +67,4 @@ export function nextSegment(segment: number): number {
 /** Points inserts to another leaf. False: this epoch no longer leads. */
 export function rotateIfLeading(session: Session, epoch: number, to: number): Promise<boolean> {
   return setSequenceIfLeading(session, { epoch, sequence: 'segment', value: to });
-}
-
-export type Emptying =
-  | { readonly kind: 'emptied'; readonly batchesPruned: number }
-  /** Rows that no settled plan holds: written to an explicit position, or straight into the leaf. */
-  | { readonly kind: 'uncovered'; readonly rows: number }
-  /** Someone uses the leaf (a dump, a late writer): later. */
-  | { readonly kind: 'busy' }
-  | { readonly kind: 'fenced' };
-
-export interface EmptyOptions {
-  readonly segment: number;
-  readonly epoch: number;
-  readonly stream: string;
-  /** Highest sequence known to hold our message. */
-  readonly settledTo: number;
-  readonly openFrom: number;
-}
-
-/**
- * Empties a leaf, unless that would lose an event or make anybody wait: each of its rows must be in a settled part of
- * the log (planned is not stored: a broker that is down for longer than the retention must cost nothing).
- */
-export async function emptyIfStored(session: Session, options: EmptyOptions): Promise<Emptying> {
-  const leaf = `postcommit.outbox_${options.segment}`;
-  await session.query({ text: 'begin' });
-  try {
-    await session.query({ text: `lock table ${leaf} in share mode nowait` });
-    const outcome = await emptyLocked(session, leaf, options);
-    await session.query({ text: outcome.kind === 'emptied' ? 'commit' : 'rollback' });
-    return outcome;
-  } catch (error) {
-    if (session.failed) throw error;
-    await session.query({ text: 'rollback' });
-    if (sqlState(error) === LOCK_NOT_AVAILABLE) return { kind: 'busy' };
-    throw error;
-  }
-}
-
-const LOCK_NOT_AVAILABLE = '55P03';
-
-async function emptyLocked(session: Session, leaf: string, options: EmptyOptions): Promise<Emptying> {
-  const chair = await session.query({
-    text: 'select from postcommit.lease where epoch = $1 for update',
-    values: [options.epoch],
-  });
-  if (chair.length === 0) return { kind: 'fenced' };
-  const rows = await countUncovered(session, leaf, options);
-  if (rows > 0) return { kind: 'uncovered', rows };
-  await session.query({ text: `lock table ${leaf} in access exclusive mode nowait` });
-  await session.query({ text: `truncate only ${leaf}` });
-  return { kind: 'emptied', batchesPruned: await pruneBatches(session, options) };
-}
-
-/** Covered: in a plan that is settled, or parked, and in none that is not. */
-async function countUncovered(session: Session, leaf: string, options: EmptyOptions): Promise<number> {
-  const [row] = await session.query({
-    text: `with bounds as (select min(position) as low from ${leaf}),
-           settled as (select stream, case when stream = $1 then $2::int8 else max(settled_to) end as settled_to
-                         from postcommit.batches group by stream),
-           plans as (select b.positions, b.parked, b.last_sequence <= s.settled_to as stored
-                       from postcommit.batches b join settled s using (stream), bounds
-                      where b.read_to >= bounds.low),
-           covered as materialized (
-             select coalesce(range_agg(positions) filter (where stored), '{}'::int8multirange)
-                    - coalesce(range_agg(positions) filter (where stored is not true), '{}'::int8multirange)
-                    + coalesce(range_agg(parked), '{}'::int8multirange) as positions from plans)
-           select count(*) from ${leaf} o, covered where not o.position <@ covered.positions`,
-    values: [options.stream, options.settledTo],
-  });
-  return Number(row?.[0] ?? 0);
-}
-
-/** As many settled slots stay in the log whatever happens, for reconciliations to stand on. */
-const SLOTS_KEPT = 4_096;
-
-/** Rows of the log go with the leaves they describe: those before the first one that is still needed. */
-async function pruneBatches(
-  session: Session,
-  { stream, settledTo, openFrom }: EmptyOptions,
-): Promise<number> {
-  const rows = await session.query({
-    text: `with retained as (select coalesce(min(position), $2::int8) as low from postcommit.outbox),
-           needed as (select min(b.batch) as first from postcommit.batches b, retained
-                       where b.stream = $1 and (upper(b.positions) > retained.low or upper(b.parked) > retained.low
-                             or b.read_to >= $2 or b.last_sequence > $3)),
-           pruned as (delete from postcommit.batches b using needed
-                       where b.stream = $1 and b.batch < needed.first returning 1)
-           select count(*) from pruned`,
-    values: [stream, openFrom, settledTo - SLOTS_KEPT],
-  });
-  return Number(rows[0]?.[0] ?? 0);
 }

@@ -80,6 +80,23 @@ export function without(
   return { rest, taken };
 }
 
+/** What of a set another one leaves. */
+export function differenceOf(set: PositionRanges, taken: PositionRanges): number[] {
+  const rest: number[] = [];
+  let next = 0;
+  for (let i = 0; i < set.length; i += 2) {
+    let from = at(set, i);
+    const to = at(set, i + 1);
+    while (next < taken.length && at(taken, next + 1) < from) next += 2;
+    for (let j = next; j < taken.length && at(taken, j) <= to; j += 2) {
+      if (at(taken, j) > from) rest.push(from, at(taken, j) - 1);
+      from = at(taken, j + 1) + 1;
+    }
+    if (from <= to) rest.push(from, to);
+  }
+  return rest;
+}
+
 /** Whether a set holds a position; by halves, since it may have a hundred thousand ranges. */
 export function includes(set: PositionRanges, position: number): boolean {
   let [low, high] = [0, set.length / 2];
@@ -104,6 +121,16 @@ export function* positionsOf(set: PositionRanges): Generator<number> {
   for (let i = 0; i < set.length; i += 2) {
     for (let position = at(set, i); position <= at(set, i + 1); position++) yield position;
   }
+}
+
+/** The lowest positions of a set, at most so many. */
+export function firstPositions(set: PositionRanges, atMost: number): number[] {
+  const first: number[] = [];
+  for (const position of positionsOf(set)) {
+    if (first.length === atMost) break;
+    first.push(position);
+  }
+  return first;
 }
 
 function at(values: readonly number[], index: number): number {

@@ -26,6 +26,8 @@ export function createLane(context: LaneContext): Lane {
   const know = (state: StreamState) => {
     known = { state, atMs: performance.now() };
   };
+  /** Stored although nothing planned them: the log has lost their rows, and reading meets them once more. */
+  const storedBefore = new Set<number>();
   const letters = createLaneLetters({ stream, policy, atMost: context.maxDeadLetters });
   const log = createLaneLog({ stream, ordering, epoch, settled: () => outlet });
   const createOutlet = ordering === 'stream' ? createStreamOutlet : createKeyOutlet;
@@ -33,6 +35,9 @@ export function createLane(context: LaneContext): Lane {
     ...context,
     log,
     letters,
+    onStoredBefore(positions) {
+      for (const position of positions) storedBefore.add(position);
+    },
     changed,
     wake() {
       kick.wake();
@@ -48,6 +53,7 @@ export function createLane(context: LaneContext): Lane {
     letters,
     known: () => known,
     maxPayload: () => link.maxPayload,
+    storedBefore,
     changed,
   });
   const comparing = createComparing({ context, outlet, log, letters, know });

@@ -33,6 +33,8 @@ export interface DrafterOptions {
   /** The stream's limits as of now, and when they were looked up, on the clock of `performance.now()`. */
   readonly known: () => { readonly state: StreamState; readonly atMs: number } | undefined;
   readonly maxPayload: () => number;
+  /** Positions that are in the stream already, and covered by `found` rows. */
+  readonly storedBefore: ReadonlySet<number>;
   readonly changed: () => void;
 }
 
@@ -41,7 +43,7 @@ const LIMITS_MS = 1_000;
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over what is being drafted, its parts named below.
 export function createDrafter(options: DrafterOptions): Drafter {
-  const { stream, outlet, log, letters, known, maxPayload, changed } = options;
+  const { stream, outlet, log, letters, known, maxPayload, storedBefore, changed } = options;
   const { gate } = outlet;
   const repeats: { request: Repeat; written: Deferred<'planned' | 'abandoned'> }[] = [];
   let busy = false;
@@ -55,7 +57,9 @@ export function createDrafter(options: DrafterOptions): Drafter {
   }
 
   function suspectsOfLook({ events, misrouted }: Intake): Suspect[] {
-    const suspects = suspectsOf(events);
+    const unstored =
+      storedBefore.size === 0 ? events : events.filter(({ position }) => !storedBefore.has(position));
+    const suspects = suspectsOf(unstored);
     if (misrouted.length === 0) return suspects;
     const strays = misrouted.map(
       (event): Suspect => ({ event, fault: { outcome: 'misrouted', reason: misroutedReason(event) } }),

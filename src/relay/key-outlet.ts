@@ -255,7 +255,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
           newlySettled: found.stored.size,
           foreign: 0,
           disordered: 0,
-          unplanned: 0,
+          strays: 0,
         });
         takeOver(found, state.lastSequence);
         highestSeen = state.lastSequence;

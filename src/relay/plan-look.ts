@@ -4,6 +4,7 @@ import type { StoredEvent } from '../event.ts';
 import type { Capture, Look } from '../outbox/capture.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Draft, Lane } from './lane.ts';
+import type { PlansUnderWay } from './plans-under-way.ts';
 import type { Router } from './router.ts';
 
 export interface LookPlanner {
@@ -12,6 +13,7 @@ export interface LookPlanner {
   readonly router: Router;
   /** What earlier leaderships planned. */
   readonly coverage: Coverage;
+  readonly underWay: PlansUnderWay;
   readonly session: Session;
 }
 
@@ -56,9 +58,13 @@ export async function planLook(
     if (refused.length === readers.length) return 'refused';
     options.onRefused(refused);
   }
+  const planned = planner.underWay.begin(look.events.map(({ position }) => position));
   capture.accept(look);
-  if (drafts.length === 0) return 'planned';
-  const planned = planIfLeading(
+  if (drafts.length === 0) {
+    planned();
+    return 'planned';
+  }
+  const writing = planIfLeading(
     planner.session,
     drafts.flatMap(({ rows }) => rows),
     {
@@ -67,7 +73,8 @@ export async function planLook(
     },
   );
   options.whilePlanning?.();
-  if ((await planned) === 'fenced') return 'fenced';
+  if ((await writing) === 'fenced') return 'fenced';
+  planned();
   for (const draft of drafts) draft.commit(); // L1
   return 'planned';
 }

@@ -9,6 +9,7 @@ import { createBurial } from './burial.ts';
 import { type Cargo, repeated } from './cargo.ts';
 import { createChain } from './chain.ts';
 import { eventIdsAt, eventsAt } from './events-at.ts';
+import { guardSequence } from './guard-sequence.ts';
 import { lookUpUnsettled } from './look-up.ts';
 import {
   type Comparison,
@@ -68,9 +69,10 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     judgeLetters(result);
     meter.reconciled({
       ...result,
-      disordered: result.displaced.length + result.found.length,
-      unplanned: result.unplanned.length,
+      disordered: result.displaced.length + result.found.length - result.unplanned.length,
     });
+    await guardPositions(result);
+    context.onStoredBefore(result.unplanned);
     const buried = await burial.bury(refusal, result.refill);
     if (buried.kind === 'paused') {
       chain.gate.pause(buried.pause);
@@ -84,6 +86,11 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     letters.commit(buried.letters);
     refill = [...buried.refill, ...repeats.refill];
     return 'done';
+  }
+
+  /** Positions that the stream shows are never drawn again: what the database has lost may have had them. */
+  async function guardPositions({ strays, highestPosition }: Reconciliation): Promise<void> {
+    if (strays > 0) await guardSequence(session, { cursor: highestPosition, logger: context.logger });
   }
 
   /** Rows about slots that exist: where an event was found, and what is a marker's from now on. */

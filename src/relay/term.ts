@@ -13,6 +13,8 @@ import { createCapture } from '../outbox/capture.ts';
 import { type Listener, listen } from '../outbox/listener.ts';
 import { READ_SETTINGS } from '../outbox/read.ts';
 import { openSession, type Session } from '../postgres/session.ts';
+import { waitsForStandby } from '../postgres/standby-wait.ts';
+import { createAuditor } from './auditor.ts';
 import { createLane } from './create-lane.ts';
 import { guardSequence } from './guard-sequence.ts';
 import { keepLease, type Loss } from './keeper.ts';
@@ -25,6 +27,7 @@ import { runMaintenance } from './maintenance.ts';
 import { serveOperators } from './operator/serve.ts';
 import type { LaneOptions, ResolvedOptions } from './options.ts';
 import { createPacer } from './pacer.ts';
+import { createPlansUnderWay } from './plans-under-way.ts';
 import { createRouter, type Router } from './router.ts';
 import { readSource } from './source.ts';
 import type { Straggler } from './straggler.ts';
@@ -42,6 +45,8 @@ export interface TermContext {
   readonly aborting: AbortSignal;
   readonly onLanes: (lanes: readonly Lane[]) => void;
   readonly onTurn: () => void;
+  /** A commit waits for a synchronous standby; called every few seconds while it does. */
+  readonly onStandbyWait: () => void;
 }
 
 /** How a leadership ended, other than by an error. */
@@ -97,9 +102,13 @@ async function leadWith(term: Term): Promise<TermEnd> {
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
   const parts = await buildParts(term, { work, reading });
   const maintenance = await openTermSession('postcommit maintenance', term);
+  const { captures, underWay, coverage, guarded } = parts;
+  const auditor = createAuditor({ session: maintenance, captures, underWay, coverage, ...options });
+  if (guarded.kind === 'moved') void auditor.search(guarded);
   for (const lane of [...parts.lanes, ...parts.closing]) runAside(term, lane.tend(lost.signal));
-  runAside(term, runMaintenance({ ...parts, session: maintenance, epoch, options }, lost.signal));
-  runAside(term, serveOperators({ ...parts, session: work, epoch, logger: options.logger }, running(term)));
+  runAside(term, runMaintenance({ ...parts, auditor, session: maintenance, epoch, options }, lost.signal));
+  const operators = { ...parts, audit: () => auditor.search(), session: work, epoch, logger: options.logger };
+  runAside(term, serveOperators(operators, running(term)));
   const end = await runLoop({ ...parts, wakeUp: context.wakeUp, turn: context.onTurn }, running(term));
   if (end === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
   if (lost.signal.aborted) throw new Error('the lead was lost');
@@ -140,7 +149,18 @@ async function takeOver(work: Session, { leaseSession, epoch, options }: TermCon
 /** A session that ends with the lead: a statement that is still waiting for a lost server must not hold up the next term. */
 async function openTermSession(name: string, term: Term): Promise<Session> {
   const { context, lost, resources } = term;
-  const session = await openSession({ url: context.options.databaseUrl(), name, settings: WORK_SETTINGS });
+  const session = await openSession({
+    url: context.options.databaseUrl(),
+    name,
+    settings: WORK_SETTINGS,
+    pooled: context.leaseSession.pooled,
+    async mayTakeLonger(backend) {
+      const waits = await waitsForStandby(context.leaseSession, backend);
+      if (waits) context.onStandbyWait();
+      if (waits && context.aborting.aborted) session.destroy(); // No standby will come within the grace.
+      return waits;
+    },
+  });
   resources.push(() => session.close());
   watchSession(session, term);
   lost.signal.addEventListener('abort', () => {
@@ -166,10 +186,9 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
   const { options, epoch, wakeUp } = context;
   const { logger, metrics } = options;
   const recovery = await recoverCapture(work);
-  await guardSequence(work, { cursor: recovery.watermark, logger });
+  const guarded = await guardSequence(work, { cursor: recovery.watermark, logger });
   const capture = createCapture(reading, recovery);
-  const listener: Listener = await listen({ url: options.databaseUrl(), logger, wake: wakeUp.wake });
-  resources.push(() => listener.close());
+  const listener = await openListener({ context, resources });
   const router = createRouter(options.lanes);
   const { lanes, closing, meters, takeMoved } = await buildLanes(term, { work, router });
   const lookout = createLookout(capture);
@@ -177,6 +196,7 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     lanes,
     router,
     coverage: createCoverage(work, recovery.watermark),
+    underWay: createPlansUnderWay(),
     session: work,
   };
   const run = (straggler: Straggler) => runAside(term, straggler.run(running(term)));
@@ -187,7 +207,7 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     wakeUp,
     metrics,
     list: () => capture.list(),
-    mayPark: () => listener.listening,
+    mayPark: () => listener?.listening ?? false,
   });
   return {
     capture,
@@ -199,8 +219,11 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     pacer,
     router,
     takeMoved,
+    captures: () => lineUp.captures,
+    underWay: planner.underWay,
+    coverage: planner.coverage,
+    guarded,
     openFrom: () => Math.min(...lineUp.captures.map(({ state }) => state.openFrom)),
-    audit: async () => ({}),
   };
 }
 
@@ -227,6 +250,7 @@ async function buildLanes({ context, resources }: Term, { work, router }: { work
       },
       closing,
       meter,
+      logger,
       wake: wakeUp.wake,
     });
     resources.push(() => lane.close());
@@ -265,6 +289,17 @@ function runAside(term: Term, work: Promise<string>): void {
     (end) => (end === 'fenced' ? lose(term, { loss: 'another relay took over' }) : undefined),
     (failure: unknown) => lose(term, { failure }),
   );
+}
+
+/** Behind a pooler nobody can listen, and the relay never parks. */
+async function openListener({
+  context: { options, leaseSession, wakeUp },
+  resources,
+}: Pick<Term, 'context' | 'resources'>): Promise<Listener | undefined> {
+  if (leaseSession.pooled) return undefined;
+  const listener = await listen({ url: options.databaseUrl(), logger: options.logger, wake: wakeUp.wake });
+  resources.push(() => listener.close());
+  return listener;
 }
 
 /** What was planned is settled before the end, unless that takes longer than the grace. */

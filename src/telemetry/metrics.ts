@@ -68,6 +68,11 @@ export function createMetrics(registry: Registry = new Registry()) {
       help: 'Events that only the sweep found. Must stay 0: anything else is a lost wake-up.',
       registers,
     }),
+    auditFoundEvents: new Counter({
+      name: 'postcommit_audit_found_events_total',
+      help: 'Events in no plan, where no reader looked any more, that an audit found. Must stay 0: somebody chose positions.',
+      registers,
+    }),
     reconciliations: new Counter({
       name: 'postcommit_reconciliations_total',
       help: 'Times the relay compared its batch log with the stream, by what it found.',

@@ -13,6 +13,10 @@ test.each([
     ['--migrate', '--grace', 'POSTCOMMIT_STREAM', 'NATS_CREDS_FILE', 'Examples:', 'Exit codes:'],
   ],
   [
+    ['audit', '--help'],
+    ['--dry-run', '--wait', '--json', 'Examples:', 'Exit codes:', 'DATABASE_URL'],
+  ],
+  [
     ['dev', '--help'],
     ['--data', '--port-postgres', '--port-nats', '--relay', 'Examples:', 'Exit codes:'],
   ],

@@ -77,6 +77,10 @@ test.each([
   ['shop_writer', `SELECT nextval('postcommit.outbox_position_seq')`],
   ['shop_relay', 'DELETE FROM postcommit.outbox'],
   ['shop_relay', `INSERT INTO postcommit.outbox (subject, payload) VALUES ('events.a', '')`],
+  ['shop_operator', `INSERT INTO postcommit.outbox (subject, payload) VALUES ('events.a', '')`],
+  ['shop_operator', 'UPDATE postcommit.requests SET finished_at = now()'],
+  ['shop_operator', `INSERT INTO postcommit.requests (kind, requested_by) VALUES ('audit', 'somebody else')`],
+  ['shop_operator', 'DELETE FROM postcommit.dead_letters'],
   ['shop_consumer', 'SELECT * FROM postcommit.inbox'],
   ['shop_consumer', `INSERT INTO postcommit.outbox (subject, payload) VALUES ('events.a', '')`],
 ])('%s may not: %s', async (role, statement) => {

@@ -91,3 +91,30 @@ test('G1: a relay that starts while a statement runs in a leaf that inserts have
   await outbox.untilDrained();
   expect(await outbox.compare()).toEqual({ committed: 10, ...FAITHFUL });
 });
+
+test('G1: a switch to another leaf and back that no look sees loses nothing, nor does an insert straight into a leaf', async () => {
+  await outbox.startRelay();
+  const client = await outbox.connect();
+  const open = await outbox.connect();
+  await insertEvents(client, outbox.subject, 5, 'before');
+  await outbox.untilStored(5);
+  await open.query('begin');
+  for (let i = 0; i < 20; i++) {
+    // In one message: nobody looks in between, but by chance.
+    await (i % 2 === 0 ? client : open).query(
+      `select setval('postcommit.segment', ${1 + (i % 7)});
+       insert into postcommit.outbox (subject, payload) values ('${outbox.subject}', 'elsewhere ${i}');
+       select setval('postcommit.segment', 0);`,
+    );
+    await insertEvents(client, outbox.subject, 1, `in place ${i}`);
+  }
+  await client.query(
+    `insert into postcommit.outbox_6 (position, segment, subject, payload) overriding system value
+     values (nextval('postcommit.outbox_position_seq'), 6, '${outbox.subject}', 'straight')`,
+  );
+  await insertEvents(client, outbox.subject, 1, 'behind it');
+  await outbox.untilStored(37); // The transaction that stays open holds up its own events alone.
+  await open.query('commit');
+  await outbox.untilDrained();
+  expect(await outbox.compare()).toEqual({ committed: 47, ...FAITHFUL });
+});

@@ -181,3 +181,36 @@ describe('C4: gaps are disjoint', () => {
     expect([gaps.count, gaps.lookInto(ALL).cohorts.length]).toEqual([1, 1]);
   });
 });
+
+describe('positions that were passed over', () => {
+  test('are open again, but for those that are open: C4', () => {
+    const gaps = createGaps();
+    gaps.add([10, 20]);
+    gaps.listed(holders('T1'));
+    gaps.reopen([5, 12, 30, 30]);
+    gaps.reopen([5, 9]);
+    expect(gaps.ranges).toEqual([5, 20, 30, 30]);
+    expect(gaps.lowest).toBe(5);
+  });
+
+  test('are not closed before they were listed and looked into', () => {
+    const gaps = createGaps();
+    gaps.reopen([5, 6]);
+    gaps.add([50, 51]);
+    read(gaps);
+    expect(gaps.ranges).toEqual([5, 6, 50, 51]);
+    gaps.listed(holders());
+    expect(read(gaps, [5])).toEqual([5, 6, 50, 51]);
+    expect(gaps.count).toBe(0);
+  });
+});
+
+test('a look knows where it will close what it does not see', () => {
+  const gaps = createGaps();
+  gaps.add([5, 7, 9, 9]);
+  expect(gaps.lookInto(ALL).closing).toBeNull();
+  gaps.listed(holders('T1'));
+  gaps.add([20, 30]);
+  gaps.listed(holders('T2'));
+  expect(gaps.lookInto(ALL)).toMatchObject({ ranges: [5, 7, 9, 9, 20, 30], closing: { from: 5, to: 9 } });
+});

@@ -102,3 +102,25 @@ describe('S3: a leaf leaves when nobody can add to it and everything in it was r
     for (let i = 0; i < 3; i++) expect(list(segments, [], { openFrom: 1_000 })).toEqual([0]);
   });
 });
+
+describe('a leaf that was left comes back when a row turns up in it', () => {
+  test('and is left again when that was read', () => {
+    const segments = settled();
+    segments.revive(5);
+    expect(segments.live).toEqual([0, 5]);
+    expect(list(segments, ['a'], { highest: { 5: 70 }, openFrom: 70 })).toEqual([0, 5]);
+    expect(list(segments, [], { highest: { 5: 70 }, openFrom: 70 })).toEqual([0, 5]);
+    expect(list(segments, [], { openFrom: 71 })).toEqual([0]);
+  });
+
+  test('also when it was about to be left, and its end did not count that row', () => {
+    const segments = settled();
+    segments.add(1);
+    segments.current(1);
+    expect(list(segments, [], { highest: { 0: 70 }, openFrom: 60 })).toEqual([0, 1]);
+    segments.revive(0);
+    expect(list(segments, ['a'], { openFrom: 80 })).toEqual([0, 1]);
+    expect(list(segments, [], { highest: { 0: 90 }, openFrom: 80 })).toEqual([0, 1]);
+    expect(list(segments, [], { openFrom: 91 })).toEqual([1]);
+  });
+});

@@ -19,6 +19,8 @@ export interface SimulatedDatabase {
   commit(slot: number): void;
   rollback(slot: number): void;
   pointInsertsTo(segment: number): void;
+  /** A committed row at a position of a stranger's choice. */
+  putIn(position: number, segment: number): void;
   readonly segment: number;
   readonly rows: ReadonlyMap<number, SimulatedRow>;
   readonly open: number;
@@ -66,20 +68,21 @@ export function createSimulatedDatabase(): SimulatedDatabase {
     transactions.delete(slot);
   }
 
+  function visibleTo(snapshot: number): Row[] {
+    return [...rows.values()].filter(({ committedAt }) => committedAt !== null && committedAt <= snapshot);
+  }
+
   function read(request: ReadRequest, between: () => void): TextRow[] {
     const snapshot = clock;
     const running = new Set(inProgress);
     between(); // The facts are newer than the snapshot.
-    const visible = [...rows.values()].filter(
-      ({ position, segment: leaf, committedAt }) =>
-        committedAt !== null &&
-        committedAt <= snapshot &&
-        request.leaves.has(leaf) &&
-        request.wants(position),
+    const visible = visibleTo(snapshot).filter(
+      ({ position, segment: leaf }) => request.leaves.has(leaf) && request.wants(position),
     );
     const found = visible.sort((a, b) => a.position - b.position).slice(0, request.limit);
     const gateOpened = request.gate.some((xid) => !running.has(xid));
-    const facts = [null, String(lastPosition), String(segment), String(gateOpened), null, null, null, null];
+    const strays = straysOf(visibleTo(snapshot), request);
+    const facts = [null, String(lastPosition), String(segment), String(gateOpened), strays, null, null, null];
     between();
     return [facts, ...found.map(({ position }) => rowOf(position))];
   }
@@ -119,8 +122,14 @@ export function createSimulatedDatabase(): SimulatedDatabase {
     pointInsertsTo(to) {
       segment = to;
     },
+    putIn(position, leaf) {
+      clock++;
+      rows.set(position, { position, segment: leaf, drawnAt: clock, committedAt: clock });
+    },
     session(between) {
       return {
+        pooled: false,
+        backendPid: null,
         async query({ name, text, values = [] }) {
           between();
           let answer: TextRow[];
@@ -144,14 +153,27 @@ interface ReadRequest {
   readonly leaves: ReadonlySet<number>;
   readonly limit: number;
   readonly gate: readonly number[];
+  readonly strays: readonly [from: number, to: number] | null;
   wants(position: number): boolean;
+}
+
+function straysOf(rows: readonly SimulatedRow[], { strays, leaves }: ReadRequest): string | null {
+  if (strays === null) return null;
+  const [from, to] = strays;
+  const found = rows.filter(
+    ({ position, segment }) => position >= from && position <= to && !leaves.has(segment),
+  );
+  return [...new Set(found.map(({ segment }) => segment))].join(',');
 }
 
 /** What a read asks for, from its shape and its parameters. */
 function decode(name: string, values: readonly unknown[]): ReadRequest {
-  const [gaps, gapsOnly, gated, leaves = '', limit] = name.slice('postcommit_read_'.length).split('_');
+  const [gaps, gapsOnly, gated, leaves = '', limit, searched] = name
+    .slice('postcommit_read_'.length)
+    .split('_');
   const rest = [...values];
   const gate = gated === 'x' ? (rest.shift() as string[]).map(Number) : [];
+  const strays = searched === 's' ? ([rest.shift(), rest.shift()] as [number, number]) : null;
   const low = gaps === 'g' ? (rest.shift() as number[]) : [];
   const high = gaps === 'g' ? (rest.shift() as number[]) : [];
   const cursor = gapsOnly === 'o' ? Number.POSITIVE_INFINITY : (rest.shift() as number);
@@ -163,6 +185,7 @@ function decode(name: string, values: readonly unknown[]): ReadRequest {
     leaves: new Set([...leaves].map(Number)),
     limit: Number(limit),
     gate,
+    strays,
     wants: (position) => position > cursor || inGap.has(position),
   };
 }

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   complementOf,
+  differenceOf,
   formatMultirange,
   type PositionRanges,
   parseMultirange,
@@ -90,6 +91,15 @@ describe('ranges mean the same as sets', () => {
         expect(members(rest)).toEqual(set.filter((value) => !positions.includes(value)));
         expect(taken).toEqual(positions.filter((value) => set.includes(value)));
         expect(members(ranges)).toEqual(set);
+      }),
+    );
+  });
+
+  test('the difference of two sets', () => {
+    fc.assert(
+      fc.property(someSet, someSet, (one, other) => {
+        const rest = differenceOf(rangesOf(one), rangesOf(other));
+        expect(members(rest)).toEqual(one.filter((value) => !other.includes(value)));
       }),
     );
   });
