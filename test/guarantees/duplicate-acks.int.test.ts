@@ -10,7 +10,7 @@ import { openStage, type Stage } from './stage.ts';
 
 const VERSION = '2.10.27';
 const FOREIGN = 10;
-const KILLS = 3;
+const KILLS = 2;
 const replicated = { num_replicas: 3, discard: 'new' as StreamConfig['discard'] };
 
 let cluster: NatsCluster;
