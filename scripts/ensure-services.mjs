@@ -3,6 +3,7 @@
 import { findPostgres } from '../src/embedded/find-postgres.ts';
 import { postgresIdentity } from '../src/embedded/identity.ts';
 import { ensureNatsServer } from '../src/embedded/install-nats-server.ts';
+import { NATS_VERSIONS, natsServerOf } from '../test/support/nats-server-versions.ts';
 
 const { DATABASE_URL, NATS_URL } = process.env;
 
@@ -12,6 +13,7 @@ try {
   console.error(`setup: ${error.message}\n\n${error.hint ?? ''}`);
   process.exitCode = 1;
 }
+if (process.argv.includes('tests')) await fetchVersions();
 
 async function checkPostgres() {
   await findPostgres({ identity: await postgresIdentity() });
@@ -19,4 +21,15 @@ async function checkPostgres() {
 
 function onInstall(way) {
   console.error(`setup: no nats-server found, trying: ${way}`);
+}
+
+/** What is missing here fails the tests that need it, with all others run. */
+async function fetchVersions() {
+  for (const version of NATS_VERSIONS) {
+    try {
+      await natsServerOf(version);
+    } catch (error) {
+      console.error(`setup: ${error.message}\n\n${error.hint ?? ''}`);
+    }
+  }
 }

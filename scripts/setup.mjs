@@ -1,5 +1,6 @@
 // Makes a fresh checkout ready: packages, a PostgreSQL, a nats-server. npm runs it before demo, test and bench.
-// Plain JavaScript without packages, for whatever Node the machine has; does nothing when all is there.
+// With the argument `tests` also what only they need. Plain JavaScript without packages, for whatever Node the machine
+// has; does nothing when all is there.
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -58,9 +59,8 @@ function projectNodeRuns() {
 }
 
 function ensureServices() {
-  const { status } = spawnSync(projectNode, [join(root, 'scripts', 'ensure-services.mjs')], {
-    stdio: 'inherit',
-  });
+  const script = join(root, 'scripts', 'ensure-services.mjs');
+  const { status } = spawnSync(projectNode, [script, ...process.argv.slice(2)], { stdio: 'inherit' });
   if (status !== 0) process.exit(1);
 }
 

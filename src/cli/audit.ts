@@ -1,16 +1,11 @@
-import { type Command, Option } from 'commander';
-import { loadDatabaseConfig } from '../daemon/config.ts';
-import { messageOf, PostcommitError } from '../errors.ts';
-import { sleep } from '../lifecycle/abort.ts';
+import type { Command } from 'commander';
 import { type AuditReport, auditOutbox, type FoundRow } from '../outbox/audit-report.ts';
 import type { CensusProgress } from '../outbox/census.ts';
-import { type Session, sqlState } from '../postgres/session.ts';
-import { answerOf, ask } from '../requests/requests.ts';
+import type { Session } from '../postgres/session.ts';
+import { askLeader, noAnswer, waitOption, withOperatorSession } from './ask-leader.ts';
 import { type CliContext, printLine } from './context.ts';
-import { openMigratedDatabase } from './database.ts';
-import { durationOption } from './duration-option.ts';
 import { EXIT, EXIT_CODES_HELP } from './exit-codes.ts';
-import { addSettingOptions, configSources } from './setting-options.ts';
+import { addSettingOptions } from './setting-options.ts';
 
 interface Flags {
   readonly dryRun?: true;
@@ -26,25 +21,14 @@ export function registerAudit(program: Command, context: CliContext, exitWith: (
       'Counts which events of the outbox are planned, set aside or waiting, and names those that no plan holds and no reader would find: written at a chosen position, straight into a leaf, or by a sequence that was set back. Asks the leading relay to publish them. Reads only the database; keeps no writer waiting.',
     )
     .option('--dry-run', 'only look: ask the relay for nothing')
-    .addOption(
-      new Option('--wait <duration>', 'how long to wait for the answer of the relay')
-        .argParser(durationOption)
-        .default(30_000, '30s'),
-    )
+    .addOption(waitOption())
     .option('--json', 'print the result as JSON')
     .addHelpText('after', EXAMPLES + EXIT_CODES_HELP)
-    .action(async () => {
-      const flags = command.opts<Flags>();
-      const { databaseUrl } = loadDatabaseConfig(configSources(command, context));
-      const session = await openMigratedDatabase(databaseUrl(), 'postcommit audit');
-      try {
-        exitWith((await audit(session, flags, context)) ? EXIT.ok : EXIT.failure);
-      } catch (error) {
-        throw sqlState(error) === '42501' ? mayNot(error) : error;
-      } finally {
-        await session.close();
-      }
-    });
+    .action(() =>
+      withOperatorSession(command, context, async (session) =>
+        exitWith((await audit(session, command.opts<Flags>(), context)) ? EXIT.ok : EXIT.failure),
+      ),
+    );
   addSettingOptions(command, ['databaseUrl', 'logLevel']);
 }
 
@@ -67,15 +51,6 @@ interface Answer {
   readonly found: number;
 }
 
-function mayNot(error: unknown): PostcommitError {
-  return new PostcommitError(
-    'database-unsuitable',
-    `the role may not do this: ${messageOf(error)}`,
-    'Grant it what docs/roles-and-privileges.md lists for an operator; with --dry-run reading is enough.',
-    { cause: error },
-  );
-}
-
 /** True if everything is as it should be. */
 async function audit(session: Session, flags: Flags, context: CliContext): Promise<boolean> {
   const progress = createProgress(context);
@@ -83,25 +58,18 @@ async function audit(session: Session, flags: Flags, context: CliContext): Promi
   progress.clear();
   const doubtful = report.uncovered.count + report.reused.count + report.unclear;
   const answer =
-    flags.dryRun === true || doubtful === 0 ? null : await askLeader(session, report, flags.wait);
+    flags.dryRun === true || doubtful === 0 ? null : await askForAudit(session, report, flags.wait);
   if (flags.json) printLine(context.stdout, JSON.stringify({ ...report, relay: answer }));
   else printReport(report, answer, context);
   const findings = [report.uncovered, report.reused, report.shared, report.plannedTwice];
   return findings.every(({ count }) => count === 0) && (answer?.found ?? 0) === 0;
 }
 
-const ASK_EVERY_MS = 200;
-
-async function askLeader(session: Session, { uncovered }: AuditReport, waitMs: number): Promise<Answer> {
+async function askForAudit(session: Session, { uncovered }: AuditReport, waitMs: number): Promise<Answer> {
   const positions = uncovered.first.map(({ position }) => position);
-  const request = await ask(session, 'audit', { positions, events: uncovered.count });
-  const deadlineMs = performance.now() + waitMs;
-  for (;;) {
-    const { finished, result } = await answerOf(session, request);
-    if (finished) return { request, answered: true, found: Number(result?.found ?? 0) };
-    if (performance.now() > deadlineMs) return { request, answered: false, found: 0 };
-    await sleep(ASK_EVERY_MS);
-  }
+  const detail = { positions, events: uncovered.count };
+  const { request, result } = await askLeader(session, { kind: 'audit', detail, waitMs });
+  return { request, answered: result !== null, found: Number(result?.found ?? 0) };
 }
 
 /** Only for a person, and only when it takes long. */
@@ -170,8 +138,7 @@ function conclusion(report: AuditReport, answer: Answer | null): string {
     return `The relay has taken up ${count(answer.found)} events that no plan held, and publishes them.`;
   if (answer?.answered === true)
     return 'The relay finds nothing more to publish: what waits is waiting for its lane, or was taken up before.';
-  if (answer !== null)
-    return `No relay has answered request ${answer.request} yet. It stays, and is taken up by the next one that leads.`;
+  if (answer !== null) return noAnswer(answer);
   if (uncovered.count > 0) return 'Without --dry-run, the relay is asked to publish what is in no plan.';
   if (unclear > 0)
     return `${count(unclear)} of those waiting lie where some lane has read: only the relay knows whether they were passed over. Without --dry-run it is asked.`;

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { registerAdopt } from './adopt.ts';
 import { registerAudit } from './audit.ts';
 import { type CliContext, printLine } from './context.ts';
+import { registerDeadLetters } from './dead-letters.ts';
 import { registerDemo } from './demo.ts';
 import { registerDev } from './dev.ts';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts';
@@ -42,10 +44,11 @@ function createProgram(context: CliContext, exitWith: (code: number) => void): C
     .addHelpText('after', EXAMPLES + EXIT_CODES_HELP);
   registerMigrate(program, context);
   registerRelay(program, context);
+  registerDeadLetters(program, context, exitWith);
   registerAudit(program, context, exitWith);
+  registerAdopt(program, context, exitWith);
   registerDev(program, context);
   registerDemo(program, context);
-  for (const command of program.commands) inheritUsageErrors(command, context);
   inheritUsageErrors(program, context);
   return program;
 }
@@ -57,12 +60,16 @@ Examples:
   postcommit relay              # DATABASE_URL and NATS_URL
   postcommit relay --help       # every setting
   postcommit audit              # is every event of the outbox in a plan?
+  postcommit dead-letters list  # what could not be published, and why
 `;
 
-function inheritUsageErrors(command: Command, { stderr }: CliContext): void {
-  const path = command.parent === null ? 'postcommit' : `postcommit ${command.name()}`;
+/** Of a command and of all below it. */
+function inheritUsageErrors(command: Command, context: CliContext, above: readonly string[] = []): void {
+  const names = [...above, command.name()];
+  const path = names.join(' ');
+  for (const child of command.commands) inheritUsageErrors(child, context, names);
   command.exitOverride((error) => {
-    if (error.exitCode !== 0) printLine(stderr, `hint: ${path} --help shows what there is`);
+    if (error.exitCode !== 0) printLine(context.stderr, `hint: ${path} --help shows what there is`);
     throw error;
   });
 }

@@ -2,6 +2,8 @@
 export interface RelayHealth {
   readonly role: 'starting' | 'standby' | 'leader' | 'stopping' | 'stopped';
   readonly epoch: number | null;
+  /** Why it neither leads nor stands by. */
+  readonly reason?: string | null;
   readonly databaseConnected: boolean;
   readonly brokerConnected: boolean;
   readonly lanes: readonly {
@@ -36,6 +38,7 @@ export function liveness({ role, lastProgressAtMs }: RelayHealth, nowMs: number)
 export function readiness(health: RelayHealth): Verdict {
   const reasons: string[] = [];
   if (health.role !== 'leader' && health.role !== 'standby') reasons.push(`the relay is ${health.role}`);
+  if (health.reason) reasons.push(health.reason);
   if (!health.databaseConnected) reasons.push('not connected to PostgreSQL');
   if (!health.brokerConnected) reasons.push('not connected to NATS');
   if (health.role === 'leader') {

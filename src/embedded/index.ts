@@ -4,6 +4,13 @@ export { findNatsServer, type NatsServerBinary } from './find-nats-server.ts';
 export { findPostgres, type PostgresBinaries } from './find-postgres.ts';
 export { freePort } from './free-port.ts';
 export { ensureNatsServer } from './install-nats-server.ts';
+export {
+  type NatsCluster,
+  type NatsClusterOptions,
+  startNatsCluster,
+  type WaitOptions,
+} from './nats-cluster.ts';
+export type { NatsNode } from './nats-node.ts';
 export { type EmbeddedNats, type NatsOptions, startNats } from './nats-server.ts';
 export {
   type EmbeddedPostgres,

@@ -14,14 +14,14 @@ import { run } from './process.ts';
 const RELEASE = '2.12.1';
 const RELEASE_TIMEOUT_MS = 60_000;
 
-/** Each way leaves a nats-server below its folder and returns the path. */
-type Way = readonly [name: string, install: (folder: string) => Promise<string>];
+/** A way to get a nats-server: leaves one below its folder and returns the path. */
+export type Way = readonly [name: string, install: (folder: string) => Promise<string>];
 
 const WAYS: readonly Way[] = [
   ['apt-get download', (folder) => debianPackage(folder, [])],
-  ['apt-get download with fresh package lists', debianPackageWithOwnLists],
+  ['apt-get download with fresh package lists', (folder) => debianPackageWithOwnLists(folder)],
   ['apt-get install', debianInstall],
-  ['official release', officialRelease],
+  ['official release', (folder) => officialRelease(folder, RELEASE)],
 ];
 
 /**
@@ -56,13 +56,18 @@ export async function ensureNatsServer(
   );
 }
 
-async function installInto(cache: string, install: Way[1]): Promise<NatsServerBinary> {
+/** Puts what `install` brings into the cache, in a folder called `name` (default: its version). Safe beside others. */
+export async function installInto(
+  cache: string,
+  install: Way[1],
+  { name }: { readonly name?: string } = {},
+): Promise<NatsServerBinary> {
   await mkdir(cache, { recursive: true });
   const staging = await mkdtemp(join(cache, 'installing-'));
   try {
     const unpacked = await install(staging);
     const version = await natsServerVersion(unpacked);
-    const folder = join(cache, version);
+    const folder = join(cache, name ?? version);
     const ready = join(staging, 'ready');
     await mkdir(ready);
     await cp(unpacked, join(ready, 'nats-server'));
@@ -74,7 +79,8 @@ async function installInto(cache: string, install: Way[1]): Promise<NatsServerBi
   }
 }
 
-async function debianPackage(folder: string, aptOptions: readonly string[]): Promise<string> {
+/** Downloads the distribution's package and unpacks it; the options say which lists apt-get looks into. */
+export async function debianPackage(folder: string, aptOptions: readonly string[]): Promise<string> {
   await run('apt-get', [...aptOptions, '--quiet', 'download', 'nats-server'], { cwd: folder });
   const archive = (await readdir(folder)).find((name) => name.endsWith('.deb'));
   if (archive === undefined) throw new Error('apt-get left no package behind');
@@ -83,10 +89,14 @@ async function debianPackage(folder: string, aptOptions: readonly string[]): Pro
 }
 
 /** Container images come without package lists. Ours lie in the folder, so this works without root, too. */
-async function debianPackageWithOwnLists(folder: string): Promise<string> {
+export async function debianPackageWithOwnLists(
+  folder: string,
+  sources: readonly string[] = [],
+): Promise<string> {
   const lists = join(folder, 'lists');
   await mkdir(join(lists, 'partial'), { recursive: true });
-  const aptOptions = ['-o', `Dir::State::lists=${lists}`, '-o', `Dir::Cache=${join(folder, 'apt')}`];
+  const own = [`Dir::State::lists=${lists}`, `Dir::Cache=${join(folder, 'apt')}`, ...sources];
+  const aptOptions = own.flatMap((option) => ['-o', option]);
   await run('apt-get', [...aptOptions, '--quiet', 'update']);
   return debianPackage(folder, aptOptions);
 }
@@ -100,10 +110,10 @@ async function debianInstall(): Promise<string> {
   return path;
 }
 
-async function officialRelease(folder: string): Promise<string> {
+export async function officialRelease(folder: string, version: string): Promise<string> {
   const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
-  const name = `nats-server-v${RELEASE}-${process.platform}-${architecture}`;
-  const base = `https://github.com/nats-io/nats-server/releases/download/v${RELEASE}`;
+  const name = `nats-server-v${version}-${process.platform}-${architecture}`;
+  const base = `https://github.com/nats-io/nats-server/releases/download/v${version}`;
   const [archive, sums] = await Promise.all([
     download(`${base}/${name}.tar.gz`),
     download(`${base}/SHA256SUMS`),

@@ -44,6 +44,8 @@ export interface NatsOptions {
   readonly monitorPort?: number | undefined;
   /** More lines for the configuration file. */
   readonly config?: string | undefined;
+  /** More lines for its `jetstream` block, such as `max_file_store: 1GB`. */
+  readonly jetstream?: string | undefined;
   /** Path of the nats-server. Default: see `ensureNatsServer`. */
   readonly binary?: string | undefined;
 }
@@ -68,8 +70,7 @@ async function boot(
   const monitorPort = options.monitorPort ?? (await freePort());
   const configFile = join(folder.path, 'nats-server.conf');
   const serverName = `postcommit-${randomUUID()}`;
-  const config = { serverName, folder, port, monitorPort, extra: options.config };
-  await writeFile(configFile, configuration(config));
+  await writeFile(configFile, configuration({ serverName, folder, port, monitorPort, options }));
   const monitorUrl = `http://127.0.0.1:${monitorPort}`;
   const guardian = createGuardian(
     folder.temporary ? { signal: 'TERM', temporaryFolder: folder.path } : { signal: 'TERM' },
@@ -100,15 +101,19 @@ interface Configuration {
   readonly folder: DataFolder;
   readonly port: number;
   readonly monitorPort: number;
-  readonly extra: string | undefined;
+  readonly options: NatsOptions;
 }
 
-function configuration({ serverName, folder, port, monitorPort, extra = '' }: Configuration): string {
+function configuration({ serverName, folder, port, monitorPort, options }: Configuration): string {
+  const { config = '', jetstream = '' } = options;
   return `server_name: "${serverName}"
 listen: "127.0.0.1:${port}"
 http: "127.0.0.1:${monitorPort}"
-jetstream { store_dir: ${JSON.stringify(folder.path)} }
-${extra}
+jetstream {
+  store_dir: ${JSON.stringify(folder.path)}
+  ${jetstream}
+}
+${config}
 `;
 }
 
@@ -129,9 +134,20 @@ export interface NatsFacts {
 
 /** What the server is, from its greeting, after its health check said that all streams are back. */
 export async function askNats(port: number, monitorUrl: string): Promise<NatsFacts> {
+  const fault = await healthFault(monitorUrl);
+  if (fault !== undefined) throw new Error(`not healthy yet: ${fault}`);
+  return greetingOf(port, monitorUrl);
+}
+
+/** Why the server does not call itself healthy; undefined when it does. */
+export async function healthFault(monitorUrl: string): Promise<string | undefined> {
   const health = await fetch(`${monitorUrl}/healthz`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
   const report = await health.text();
-  if (!health.ok) throw new Error(`not healthy yet: ${report}`);
+  return health.ok ? undefined : report;
+}
+
+/** What the server says about itself to every client, healthy or not. */
+export async function greetingOf(port: number, monitorUrl: string): Promise<NatsFacts> {
   const greeting = JSON.parse(
     (await firstLine(port, new URL(monitorUrl).hostname)).replace(/^INFO /, ''),
   ) as Record<string, string>;

@@ -59,6 +59,7 @@ export interface StreamDefinition {
 }
 
 const STREAM_NOT_FOUND = 10059;
+const NO_SUITABLE_PEERS = 10005;
 const NANOS_PER_MS = 1_000_000;
 
 interface RawStreamInfo {
@@ -86,6 +87,8 @@ interface RawStreamInfo {
     readonly first_seq: number;
     readonly last_seq: number;
   };
+  /** Absent on a server that is alone, before 2.10. */
+  readonly cluster?: { readonly leader?: string };
 }
 
 /** Asks for a stream as it is now. `unavailable` is an outage or an election and says nothing about the stream. */
@@ -107,8 +110,10 @@ export async function createStream(link: BrokerLink, definition: StreamDefinitio
   if (answer.kind !== 'error') return readLookup(answer, name);
   const present = await lookUpStream(link, name);
   if (present.kind !== 'missing') return present;
-  // 4xx is about this request, for instance another stream that takes these subjects already; 5xx about the server.
-  const kind = answer.code >= 400 && answer.code < 500 ? 'refused' : 'unavailable';
+  // 4xx is about this request, for instance another stream that takes these subjects already; 5xx about the server. Too
+  // few servers for the replicas may be a cluster that is just starting.
+  const refused = answer.code >= 400 && answer.code < 500 && answer.errCode !== NO_SUITABLE_PEERS;
+  const kind = refused ? 'refused' : 'unavailable';
   return {
     kind,
     reason: `the stream '${name}' for ${list(definition.subjects)} cannot be created: ${answer.reason}`,
@@ -145,6 +150,12 @@ function readLookup(answer: ApiAnswer, name: string): StreamLookup {
   const info = answer.body as Partial<RawStreamInfo>;
   if (info.config === undefined || info.state === undefined || info.created === undefined)
     return { kind: 'unavailable', reason: `JetStream's answer about the stream '${name}' is incomplete` };
+  // While there is no leader some follower answers in the end, and its last sequence may lag behind what was acknowledged.
+  if (info.cluster !== undefined && !info.cluster.leader)
+    return {
+      kind: 'unavailable',
+      reason: `the stream '${name}' has no leader at present: one is being elected, or too few of its servers run`,
+    };
   return { kind: 'found', state: stateOf(info as RawStreamInfo) };
 }
 

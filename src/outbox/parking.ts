@@ -1,4 +1,4 @@
-import { setSequenceIfLeading } from '../lease/lease.ts';
+import { setSequenceIfLeading, WITHOUT_STANDBYS } from '../lease/lease.ts';
 import type { Session } from '../postgres/session.ts';
 
 /** What a change of the parking flag brought back. */
@@ -29,7 +29,8 @@ export async function parkIfLeading(
            select flag, deadline, to_timestamp(flag) < clock_timestamp(),
                   current_setting('synchronous_standby_names') <> '',
                   case when current_setting('synchronous_standby_names') = ''
-                       then setval('postcommit.parked_until', deadline) end
+                       then setval('postcommit.parked_until', deadline) end,
+                  ${WITHOUT_STANDBYS}
              from before`,
     values: [epoch, seconds],
   });

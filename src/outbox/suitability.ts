@@ -32,6 +32,30 @@ export async function assertPrimary(session: Session, url: string): Promise<void
   }
 }
 
+/**
+ * Where a subscription writes the tables, commits come in the publisher's order while positions come from its sequence,
+ * no trigger notifies, and no lock tells who may still fill a gap: a relay here would lose events. What is asked for is
+ * public, so that this needs no superuser.
+ *
+ * @throws PostcommitError `database-unsuitable` if an enabled subscription has any of the tables.
+ */
+export async function assertNotSubscribed(session: Session): Promise<void> {
+  const rows = await session.query({
+    text: `select s.subname, string_agg(c.relname, ', ' order by c.relname)
+             from pg_subscription_rel r join pg_subscription s on s.oid = r.srsubid join pg_class c on c.oid = r.srrelid
+            where c.relnamespace = to_regnamespace('postcommit') and s.subenabled
+              and s.subdbid = (select oid from pg_database where datname = current_database())
+            group by s.subname order by s.subname`,
+  });
+  const [first] = rows;
+  if (first === undefined) return;
+  throw new PostcommitError(
+    'database-unsuitable',
+    `the subscription ${first[0]} writes ${first[1]} of the schema postcommit: this database is the copy, and only the relay of the original sees every event`,
+    'Run the relay at the publisher. After a switchover to this database drop the subscription, or disable it.',
+  );
+}
+
 /** What the relay does with each object; section 2 of the design, `docs/roles-and-privileges.md`. */
 const NEEDED = [
   ['sequence', 'outbox_position_seq', 'SELECT,UPDATE'],
@@ -72,31 +96,46 @@ export async function assertPrivileges(session: Session): Promise<void> {
   );
 }
 
+/** @throws PostcommitError `database-unsuitable` for a position sequence that hands out positions in any other way. */
+export async function assertPositionSequence(session: Session): Promise<void> {
+  await positionSequence(session);
+}
+
 /**
  * Positions must rise one by one and never come back. A sequence that stands behind the log (after a restore, a
  * switchover, a RESTART) is moved once, well past it. Returns where it stood then.
+ *
+ * @throws PostcommitError `database-unsuitable` as `assertPositionSequence`.
  */
 export async function repairPositionSequence(
   session: Session,
   highestRead: number,
 ): Promise<'sound' | number> {
+  const stoodAt = await positionSequence(session);
+  if (stoodAt >= highestRead) return 'sound';
+  // Looked at again where it is set: a relay that froze in between must not set it back.
+  const moved = await session.query({
+    text: `select setval('postcommit.outbox_position_seq', $1)
+            where coalesce(pg_sequence_last_value('postcommit.outbox_position_seq'), 0) < $2::int8`,
+    values: [highestRead + MOVED_PAST, highestRead],
+  });
+  return moved.length === 0 ? 'sound' : stoodAt;
+}
+
+/** The last position drawn, of a sequence that draws them one by one. */
+async function positionSequence(session: Session): Promise<number> {
   const [row] = await session.query({
-    text: `select seqcache, seqincrement, pg_sequence_last_value(seqrelid)
+    text: `select seqcache, seqincrement, seqcycle::text, pg_sequence_last_value(seqrelid)
              from pg_sequence where seqrelid = 'postcommit.outbox_position_seq'::regclass`,
   });
-  const [cache, increment, last] = row ?? [];
-  if (cache !== '1' || increment !== '1') {
+  const [cache, increment, cycle, last] = row ?? [];
+  if (cache !== '1' || increment !== '1' || cycle === 'true') {
     throw new PostcommitError(
       'database-unsuitable',
-      `the sequence postcommit.outbox_position_seq has CACHE ${cache} and INCREMENT ${increment}`,
-      'Run: ALTER SEQUENCE postcommit.outbox_position_seq CACHE 1 INCREMENT 1, then reconnect all writers. Cached positions are drawn long before they are used and would be skipped.',
+      `the sequence postcommit.outbox_position_seq has CACHE ${cache} and INCREMENT ${increment}${cycle === 'true' ? ' and cycles' : ''}`,
+      'Run: ALTER SEQUENCE postcommit.outbox_position_seq CACHE 1 INCREMENT 1 NO CYCLE, then reconnect all writers. Cached positions are drawn long before they are used and would be skipped.',
     );
   }
-  if (Number(last ?? 0) >= highestRead) return 'sound';
-  await session.query({
-    text: "select setval('postcommit.outbox_position_seq', $1)",
-    values: [highestRead + MOVED_PAST],
-  });
   return Number(last ?? 0);
 }
 

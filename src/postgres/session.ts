@@ -1,32 +1,54 @@
 import pg from 'pg';
 import { messageOf, PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
+import { carrySettings } from './carried-settings.ts';
 import { serverErrorOf } from './server-error.ts';
 
 export interface SessionOptions {
   readonly url: string;
   /** Shown in pg_stat_activity. */
   readonly name: string;
-  /** Run-time parameters of the session, set right after the connection stands. */
+  /** Run-time parameters of the session; behind a pooler, of every statement. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** It is known to go through a pooler, whatever the connection looks like. Default: found out. */
+  readonly pooled?: boolean;
   /** Milliseconds. Default 5,000. */
   readonly connectTimeoutMs?: number;
   /** A statement that takes longer on this side ends the session: a black-holed socket answers nothing. Default 30,000. */
   readonly queryTimeoutMs?: number;
+  /** Asked every few seconds while a statement takes long: true gives it that time anew. Default: never. */
+  readonly mayTakeLonger?: (backend: Backend) => Promise<boolean>;
+}
+
+/** Whose statement it is, as `pg_stat_activity` shows it. */
+export interface Backend {
+  /** Null behind a pooler: any backend may run it. */
+  readonly pid: number | null;
+  readonly name: string;
 }
 
 export interface Statement {
   readonly text: string;
   readonly values?: readonly unknown[];
-  /** Prepares the statement once per session under this name. */
+  /** Prepares the statement once per session under this name (never behind a pooler, which may not know it there). */
   readonly name?: string;
 }
 
 /** A row in PostgreSQL's text form: the relay decides per column what to decode. */
 export type TextRow = readonly (string | null)[];
 
-/** One direct connection to PostgreSQL; statements run in the order of the calls. After a failure it is useless for ever: open another one. */
+/**
+ * One connection to PostgreSQL. Statements run in the order of the calls. After a failure it is useless for ever: open another one.
+ *
+ * Behind a transaction pooler (`pooled`) it has no state: every statement is a transaction with the settings of its own,
+ * and so is what lies between `begin` and `commit` or `rollback`. No lock of a session, no prepared statement and no
+ * LISTEN outlives its statement there.
+ */
 export interface Session {
+  /** Its backend is not its own. A session pooler is taken for one as well: nothing tells the two apart for certain. */
+  readonly pooled: boolean;
+  /** The backend at the other end, as the greeting named it; null behind a pooler. */
+  readonly backendPid: number | null;
   query(statement: Statement): Promise<readonly TextRow[]>;
   /** As `query`, but a WARNING is a failure too: a commit whose wait for a standby was cancelled only warns. */
   queryStrictly(statement: Statement): Promise<readonly TextRow[]>;
@@ -45,22 +67,21 @@ const TEXT_ONLY = { getTypeParser: () => (text: string | Buffer) => text } as pg
 export async function openSession(options: SessionOptions): Promise<Session> {
   const client = createClient(options);
   const state = watchFailure(client);
+  const { settings = {} } = options;
   try {
     await client.connect();
-    await applySettings(client, options.settings ?? {});
+    const pooled =
+      options.pooled === true || !(await withinTime(settleIn(client, settings), options.queryTimeoutMs));
+    return toSession(client, { state, options, pooled });
   } catch (error) {
     await endQuietly(client);
     throw unreachable(options.url, error);
   }
-  return toSession(client, state);
 }
 
-function createClient({
-  url,
-  name,
-  connectTimeoutMs = 5_000,
-  queryTimeoutMs = 30_000,
-}: SessionOptions): pg.Client {
+const QUERY_TIMEOUT_MS = 30_000;
+
+function createClient({ url, name, connectTimeoutMs = 5_000 }: SessionOptions): pg.Client {
   if (!/^postgres(ql)?:\/\//.test(url)) {
     throw new PostcommitError(
       'config-invalid',
@@ -73,7 +94,6 @@ function createClient({
       connectionString: url,
       application_name: name,
       connectionTimeoutMillis: connectTimeoutMs,
-      query_timeout: queryTimeoutMs,
       keepAlive: true,
       keepAliveInitialDelayMillis: 5_000,
     });
@@ -112,32 +132,53 @@ function watchFailure(client: pg.Client): FailureState {
   return state;
 }
 
-async function applySettings(client: pg.Client, settings: Readonly<Record<string, string>>): Promise<void> {
+/**
+ * Makes settings the session's own, unless the backend is not: a pooler greets with a key of its own making, never with
+ * the process id of the backend that will answer. Then they last no longer than this statement, and it returns false.
+ */
+async function settleIn(client: pg.Client, settings: Readonly<Record<string, string>>): Promise<boolean> {
   const entries = Object.entries(settings);
-  if (entries.length === 0) return;
-  const calls = entries.map((_, i) => `set_config($${2 * i + 1}, $${2 * i + 2}, false)`);
-  await client.query(`select ${calls.join(', ')}`, entries.flat());
+  const foreign = 'pg_backend_pid() is distinct from $1::int';
+  const calls = entries.map((_, i) => `set_config($${2 * i + 2}, $${2 * i + 3}, ${foreign})`);
+  const { rows } = await client.query<[boolean]>({
+    text: `select ${[foreign, ...calls].join(', ')}`,
+    values: [greetedBy(client), ...entries.flat()],
+    rowMode: 'array',
+  });
+  return rows[0]?.[0] === false;
 }
 
-function toSession(client: pg.Client, state: FailureState): Session {
-  // Several parts of the relay share a session: a statement's time limit begins when it is its turn.
-  let turn: Promise<unknown> = Promise.resolve();
-  const query = (statement: Statement): Promise<readonly TextRow[]> => {
-    const answer = turn.then(() => run(statement));
-    turn = answer.catch(() => undefined);
-    return answer;
+function greetedBy(client: pg.Client): number | null {
+  return (client as unknown as { processID: number | null }).processID;
+}
+
+interface SessionParts {
+  readonly state: FailureState;
+  readonly options: SessionOptions;
+  readonly pooled: boolean;
+}
+
+function toSession(client: pg.Client, { state, options, pooled }: SessionParts): Session {
+  const { settings = {}, name: application, queryTimeoutMs = QUERY_TIMEOUT_MS, mayTakeLonger } = options;
+  const backendPid = pooled ? null : greetedBy(client);
+  const carrying = pooled && Object.keys(settings).length > 0 ? carrySettings(client, settings) : undefined;
+  const send = async ({ text, values, name }: Statement): Promise<readonly TextRow[]> => {
+    const config = {
+      text,
+      ...(values === undefined ? {} : { values: [...values] }),
+      ...(name === undefined || pooled ? {} : { name }),
+      rowMode: 'array' as const,
+      types: TEXT_ONLY,
+    };
+    if (carrying !== undefined) return carrying(config);
+    return (await client.query<(string | null)[]>(config)).rows;
   };
-  const run = async ({ text, values, name }: Statement): Promise<readonly TextRow[]> => {
+  const inTurn = createTurns();
+  const mayGoOn = mayTakeLonger && (() => mayTakeLonger({ pid: backendPid, name: application }));
+  const run = async (statement: Statement): Promise<readonly TextRow[]> => {
     if (state.failed) throw new Error('the session has failed before');
     try {
-      const result = await client.query<(string | null)[]>({
-        text,
-        ...(values === undefined ? {} : { values: [...values] }),
-        ...(name === undefined ? {} : { name }),
-        rowMode: 'array',
-        types: TEXT_ONLY,
-      });
-      return result.rows;
+      return await withinTime(send(statement), queryTimeoutMs, mayGoOn);
     } catch (error) {
       // No SQLSTATE: not the server's answer but a lost socket or our own time limit, after which pg's client is wedged.
       if (sqlState(error) === undefined)
@@ -145,18 +186,17 @@ function toSession(client: pg.Client, state: FailureState): Session {
       throw error;
     }
   };
+  const runStrictly = async (statement: Statement): Promise<readonly TextRow[]> => {
+    state.warning = undefined;
+    const rows = await run(statement);
+    if (state.warning !== undefined) throw new Error(`the database warned: ${state.warning}`);
+    return rows;
+  };
   return {
-    query,
-    queryStrictly(statement) {
-      const answer = turn.then(async () => {
-        state.warning = undefined;
-        const rows = await run(statement);
-        if (state.warning !== undefined) throw new Error(`the database warned: ${state.warning}`);
-        return rows;
-      });
-      turn = answer.catch(() => undefined);
-      return answer;
-    },
+    pooled,
+    backendPid,
+    query: (statement) => inTurn(() => run(statement)),
+    queryStrictly: (statement) => inTurn(() => runStrictly(statement)),
     get failed() {
       return state.failed;
     },
@@ -166,6 +206,42 @@ function toSession(client: pg.Client, state: FailureState): Session {
     close: () => endQuietly(client),
     destroy: () => cutOff(client),
   };
+}
+
+/** One statement after the other: pg is giving up a queue of its own. */
+function createTurns() {
+  let last: Promise<void> | undefined;
+  return <T>(send: () => Promise<T>): Promise<T> => {
+    const turn = last === undefined ? send() : last.then(send);
+    const over = () => {
+      if (last === ended) last = undefined;
+    };
+    const ended = turn.then(over, over);
+    last = ended;
+    return turn;
+  };
+}
+
+const ASK_EVERY_MS = 5_000;
+
+/** What is not answered in time fails. While `mayGoOn` says yes, its time begins anew. */
+function withinTime<T>(
+  answer: Promise<T>,
+  ms = QUERY_TIMEOUT_MS,
+  mayGoOn?: () => Promise<boolean>,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let startedAtMs = performance.now();
+    const late = () => reject(new Error(`the database did not answer within ${ms} ms`));
+    const decide = (goesOn: boolean) => {
+      if (goesOn) startedAtMs = performance.now();
+      if (performance.now() - startedAtMs < ms) timer.refresh();
+      else late();
+    };
+    const ask = () => void mayGoOn?.().then(decide, () => decide(false));
+    const timer = mayGoOn === undefined ? setTimeout(late, ms) : setTimeout(ask, Math.min(ms, ASK_EVERY_MS));
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }
 
 /** How long the server may take to close its side. */

@@ -68,11 +68,13 @@ export function createChain(options: ChainOptions): Chain {
   const gate = createGate({ link, meter, wake, onClose: () => publisher.abandon() });
   const refuse = (sequence: number, reason: string): void => {
     const cargo = slots.at(sequence);
-    if (cargo?.kind === 'event') {
+    if (cargo === undefined) return;
+    const position = positionOf(cargo);
+    if (cargo.kind === 'event') {
       refusal ??= { sequence, event: cargo.event, reason };
-      return gate.doubt(`the event at position ${cargo.event.position} was refused: ${reason}`);
+      gate.doubt(`the event at position ${position} was refused: ${reason}`);
+      return;
     }
-    const position = cargo === undefined ? 'unknown' : positionOf(cargo);
     gate.pause({
       outcome: 'refused',
       reason: `the marker in the slot of the event at position ${position} was refused as well: ${reason}. Let stream '${stream}' take small messages on '${options.markerSubject()}'`,

@@ -80,8 +80,8 @@ export function createKeyOutlet(context: OutletContext): Outlet {
 
   function bury(grave: Grave): void {
     const pause = letters.refused();
-    if (pause !== undefined) return gate.pause(pause);
-    graves.push(grave);
+    if (pause === undefined) graves.push(grave);
+    else gate.pause(pause);
     changed();
   }
 
@@ -90,8 +90,10 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       if (gate.probing && publisher.inFlight > 0) return;
       const consignment = queue.peek();
       if (consignment === undefined) return;
-      if (performance.now() > consignment.safeUntilMs)
-        return gate.doubt('what may have been sent before is older than half the duplicate window');
+      if (performance.now() > consignment.safeUntilMs) {
+        gate.doubt('what may have been sent before is older than half the duplicate window');
+        return;
+      }
       const { event, messageId } = consignment;
       const headers = encodeHeaders(event, { stream, source, messageId, expectedLastSequence: null });
       publisher.publish({ subject: event.subject, headers, payload: event.payload }, queue.take());
@@ -125,7 +127,18 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     queue.add({ event, batch, messageId, safeUntilMs: asOfMs + windowMs / 2 });
   }
 
-  const isMoved = (state: StreamState) => (event: StoredEvent) => hasMoved(context, state, event);
+  /** Events that another lane takes by now leave this one. False: another epoch leads. */
+  async function handOver(events: Map<number, StoredEvent>): Promise<boolean> {
+    const stream = known;
+    const moved = [...events.values()].filter((event) => stream && hasMoved(context, stream, event));
+    if (moved.length === 0) return true;
+    const dead = moved.map((event) => movedLetter(context, event));
+    if (!(await parkIfLeading(session, epoch, dead))) return false;
+    letters.commit(dead);
+    for (const { position } of moved) events.delete(position);
+    context.onMoved();
+    return true;
+  }
 
   async function load(part: readonly Missing[]): Promise<boolean> {
     const events = await eventsAt(
@@ -137,14 +150,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       gate.pause(outlived(gone.position, stream));
       return false;
     }
-    const moved = known === undefined ? [] : [...events.values()].filter(isMoved(known));
-    if (moved.length > 0) {
-      const dead = moved.map((event) => movedLetter(context, event));
-      if (!(await parkIfLeading(session, epoch, dead))) return false;
-      letters.commit(dead);
-      for (const { position } of moved) events.delete(position);
-      context.onMoved();
-    }
+    if (!(await handOver(events))) return false;
     for (const missing of part) {
       const event = events.get(missing.position);
       if (event !== undefined) consign(missing, event);
@@ -152,18 +158,32 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     return true;
   }
 
-  function takeOver({ stored, missing, asOfMs: lookedAtMs }: LookUp, lastSequence: number): void {
-    for (const position of duplicates.keys()) if (!stored.has(position)) idUsed.add(position);
-    duplicates.clear();
-    for (const [position, sequence] of stored) {
-      settledTo = Math.max(settledTo ?? 0, sequence);
-      letters.settled(position, 'event');
-    }
-    settledTo = settledTo === null ? null : Math.min(settledTo, lastSequence);
+  async function loadMore(): Promise<'loaded' | 'stopped'> {
+    const part = refill.slice(loaded, loaded + LOAD_AT_ONCE);
+    const { state } = gate;
+    // A gate that closed meanwhile compares everything anew.
+    if (!(await load(part)) || gate.state !== state) return 'stopped';
+    loaded += part.length;
+    if (loaded === refill.length) [refill, loaded] = [[], 0];
+    pump();
+    return 'loaded';
+  }
+
+  function judgeLetters(stored: ReadonlyMap<number, number>, missing: readonly Missing[]): void {
     const pending = new Set(missing.map(({ position }) => position));
+    for (const position of stored.keys()) letters.settled(position, 'event');
     for (const position of letters.inState('retrying'))
       if (!pending.has(position)) letters.settled(position, 'event');
     for (const position of letters.inState('marking')) letters.settled(position, 'marker');
+  }
+
+  function takeOver({ stored, missing, asOfMs: lookedAtMs }: LookUp, lastSequence: number): void {
+    for (const position of duplicates.keys()) if (!stored.has(position)) idUsed.add(position);
+    duplicates.clear();
+    let highest = settledTo ?? 0;
+    for (const sequence of stored.values()) highest = Math.max(highest, sequence);
+    settledTo = highest === 0 ? null : Math.min(highest, lastSequence);
+    judgeLetters(stored, missing);
     queue.clear();
     graves = [];
     [refill, loaded, asOfMs] = [missing, 0, lookedAtMs];
@@ -214,14 +234,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     async feed() {
       while (outlet.hungry) {
         if (graves.length > 0 && !(await buryAll())) return 'fenced';
-        const part = refill.slice(loaded, loaded + LOAD_AT_ONCE);
-        if (part.length === 0) continue;
-        const { state } = gate;
-        // A gate that closed meanwhile compares everything anew.
-        if (!(await load(part)) || gate.state !== state) return 'fed';
-        loaded += part.length;
-        if (loaded === refill.length) [refill, loaded] = [[], 0];
-        pump();
+        if (outlet.behind > 0 && (await loadMore()) === 'stopped') return 'fed';
       }
       return 'fed';
     },
@@ -242,7 +255,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
           newlySettled: found.stored.size,
           foreign: 0,
           disordered: 0,
-          unplanned: 0,
+          strays: 0,
         });
         takeOver(found, state.lastSequence);
         highestSeen = state.lastSequence;

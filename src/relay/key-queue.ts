@@ -35,6 +35,7 @@ export interface KeyQueue {
   clear(): void;
 }
 
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the queue's parts, each operation short.
 export function createKeyQueue({ perKey }: { perKey: boolean }): KeyQueue {
   let runnable: Consignment[] = [];
   let next = 0;

@@ -111,24 +111,20 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
       for (const { position, key, state } of letters) remember(position, key, state);
     },
     triage(suspects) {
-      const events: StoredEvent[] = [];
-      const letters: NewLetter[] = [];
-      const heads = new Set<string>();
-      let run = inARow;
-      for (const { event, fault } of suspects) {
-        const { key } = event;
-        const holding = key !== null && (waiting.has(key) || heads.has(key));
-        run = fault === undefined && !holding ? 0 : run + (holding ? 0 : 1);
-        if (fault !== undefined && run >= IN_A_ROW) return inARowPause(fault.outcome, fault.reason);
-        if (holding) letters.push(letterFor(event, { state: 'held', outcome: 'held', reason: BEHIND }));
-        else if (fault !== undefined) letters.push(letterFor(event, { state: 'parked', ...fault }));
-        else events.push(event);
-        if (fault !== undefined && policy === 'hold' && key !== null) heads.add(key);
+      const sorted = createTriage({
+        inARow,
+        letterFor,
+        waits: (key) => waiting.has(key),
+        holds: policy === 'hold',
+      });
+      for (const suspect of suspects) {
+        const pause = sorted.add(suspect);
+        if (pause !== undefined) return pause;
       }
-      const pause = letters.length === 0 ? undefined : tooMany();
+      const pause = sorted.letters.length === 0 ? undefined : tooMany();
       if (pause !== undefined) return pause;
-      inARow = run;
-      return { events, letters };
+      inARow = sorted.inARow;
+      return sorted;
     },
     commit(letters) {
       for (const { position, key, state } of letters) remember(position, key, state);
@@ -169,6 +165,42 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
       inARow = 0;
     },
   };
+}
+
+interface TriageOptions {
+  /** Dead events before these, without one that is not. */
+  readonly inARow: number;
+  readonly letterFor: LaneLetters['letterFor'];
+  /** Events of this key wait behind a dead one. */
+  readonly waits: (key: string) => boolean;
+  /** Later events of a dead key wait. */
+  readonly holds: boolean;
+}
+
+function createTriage({ inARow, letterFor, waits, holds }: TriageOptions) {
+  const events: StoredEvent[] = [];
+  const letters: NewLetter[] = [];
+  const heads = new Set<string>();
+  const triage = {
+    events,
+    letters,
+    inARow,
+    add({ event, fault }: Suspect): Pause | undefined {
+      const { key } = event;
+      if (key !== null && (waits(key) || heads.has(key))) {
+        letters.push(letterFor(event, { state: 'held', outcome: 'held', reason: BEHIND }));
+      } else if (fault === undefined) {
+        triage.inARow = 0;
+        events.push(event);
+      } else {
+        if (++triage.inARow >= IN_A_ROW) return inARowPause(fault.outcome, fault.reason);
+        letters.push(letterFor(event, { state: 'parked', ...fault }));
+        if (holds && key !== null) heads.add(key);
+      }
+      return undefined;
+    },
+  };
+  return triage;
 }
 
 const BEHIND = 'it waits behind a dead event of its key: retry or discard that one';

@@ -24,8 +24,8 @@ export interface Compared {
   readonly lost: number;
   /** Events found stored that were not known to be. */
   readonly newlySettled: number;
-  /** Our own messages that the log knows nothing of. */
-  readonly unplanned: number;
+  /** Messages in our name whose events the database has lost. */
+  readonly strays: number;
 }
 
 const LOG_EVERY_MS = 1_000;
@@ -67,7 +67,7 @@ export function createLaneMeter(context: { stream: string; metrics: Metrics; log
       );
     },
     reconciled(result) {
-      const { foreign, disordered, lost, newlySettled, unplanned } = result;
+      const { foreign, disordered, lost, newlySettled, strays } = result;
       metrics.publishedEvents.inc({ stream }, newlySettled);
       metrics.healedEvents.inc(lost);
       metrics.foreignMessages.inc({ stream }, foreign);
@@ -79,10 +79,10 @@ export function createLaneMeter(context: { stream: string; metrics: Metrics; log
           `stream '${stream}' lost ${lost} acknowledged events; they are published again at their sequences`,
         );
       }
-      if (unplanned > 0) {
+      if (strays > 0) {
         logger.error(
-          { event: 'database-behind-stream', stream, unplanned },
-          `stream '${stream}' holds ${unplanned} events of this outbox that the database knows nothing of: PostgreSQL has lost them (a failover to a standby that was behind, a restore?)`,
+          { event: 'database-behind-stream', stream, strays },
+          `stream '${stream}' holds ${strays} events of this outbox that the database knows nothing of: PostgreSQL has lost them (a failover to a standby that was behind, a restore?)`,
         );
       }
       if (foreign > 0) {

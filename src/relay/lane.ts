@@ -4,6 +4,7 @@ import type { NewLetter } from '../dead-letters/letter.ts';
 import type { StoredEvent } from '../event.ts';
 import type { BrokerLink } from '../jetstream/index.ts';
 import type { Session } from '../postgres/session.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { LaneMeter } from './lane-meter.ts';
 import type { LaneState } from './lane-state.ts';
 import type { LaneOptions } from './options.ts';
@@ -23,7 +24,6 @@ export interface Lane {
   readonly oldest: StoredEvent | undefined;
   /** It publishes, and little enough is in flight to plan more. */
   readonly ready: boolean;
-  readonly retryAtMs: number;
   /** Waits until a condition on this lane holds, or the signal aborts. */
   until(condition: () => boolean, signal: AbortSignal): Promise<void>;
   /**
@@ -102,6 +102,7 @@ export interface LaneContext {
   /** The stream is no lane any more: what was planned for it is brought to an end, and nothing more. */
   readonly closing: boolean;
   readonly meter: LaneMeter;
+  readonly logger: Logger;
   /** Something of the lane changed that the readers may be waiting for. */
   readonly wake: () => void;
 }

@@ -76,6 +76,12 @@ export function createLineUp({ capture, lookout, planner, wake, run }: LineUpOpt
     }
   }
 
+  const leaveBehind = (lanes: readonly Lane[]): true => {
+    waitingSinceMs = undefined;
+    for (const lane of lanes) leave(lane);
+    return true;
+  };
+
   /** Those whose own look, between two of the lead's, has found everything. */
   async function caughtUp(claimed: readonly Straggler[]): Promise<Straggler[]> {
     for (const straggler of claimed) straggler.claim();
@@ -95,17 +101,12 @@ export function createLineUp({ capture, lookout, planner, wake, run }: LineUpOpt
         waitingSinceMs = undefined;
         return true;
       }
-      const now = performance.now();
-      waitingSinceMs ??= now;
-      const graceMs = waitingSinceMs + GRACE_MS - now;
-      if (!others || graceMs > 0) {
-        if (lead.size === 0) await sleep(ALONE_MS, signal);
-        else await waitForAny(unready, others ? graceMs : WAIT_AT_MOST_MS, signal);
-        return false;
-      }
-      waitingSinceMs = undefined;
-      for (const lane of unready) leave(lane);
-      return true;
+      waitingSinceMs ??= performance.now();
+      const graceMs = waitingSinceMs + GRACE_MS - performance.now();
+      if (others && graceMs <= 0) return leaveBehind(unready);
+      if (lead.size === 0) await sleep(ALONE_MS, signal);
+      else await waitForAny(unready, others ? graceMs : WAIT_AT_MOST_MS, signal);
+      return false;
     },
     async advance({ checkpoint }) {
       // A look that is under way began too early for them.

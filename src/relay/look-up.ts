@@ -1,7 +1,7 @@
 import type { Batch } from '../batch-log/batch.ts';
 import { unsettledBatches } from '../batch-log/recover.ts';
 import { settledPositions } from '../dead-letters/letters.ts';
-import { readBack, type StreamState } from '../jetstream/index.ts';
+import { type ReadBack, readBack, type StreamState } from '../jetstream/index.ts';
 import { positionsOf } from '../postgres/position-ranges.ts';
 import type { OutletContext } from './outlet.ts';
 import { placementOf } from './placement.ts';
@@ -38,22 +38,39 @@ export async function lookUpUnsettled(
   const { batches } = await unsettledBatches(session, last, { above });
   const doubtful = doubtfulOf(batches, Math.min(settledTo, stream.lastSequence));
   for (const position of await settledPositions(session, [...doubtful.keys()])) doubtful.delete(position);
-  const stored = new Map<number, number>();
-  const from = Math.min(...[...doubtful.values()].map(({ firstSequence }) => firstSequence));
-  for (let at = from; at <= stream.lastSequence; at += READ_AT_ONCE) {
-    const to = Math.min(stream.lastSequence, at + READ_AT_ONCE - 1);
-    for (const message of await readBack(link, { stream: stream.name, from: at, to, signal })) {
-      if (message.kind === 'gone' || message.source !== source || message.skipped !== null) continue;
-      const planned = message.position === null ? undefined : doubtful.get(message.position);
-      if (message.position !== null && planned !== undefined && message.sequence >= planned.firstSequence)
-        stored.set(message.position, message.sequence);
-    }
-  }
+  const stored = await findIn(stream, doubtful, { link, source, signal });
   const missing = [...doubtful]
     .filter(([position]) => !stored.has(position))
     .map(([position, { batch, replay }]) => ({ position, batch, replay }));
   const settledBatch = last.settledBatch ?? 0;
   return { stored, missing, asOfMs, lost: missing.filter(({ batch }) => batch <= settledBatch).length };
+}
+
+/** Reads the stream from where the first of them may lie. */
+async function findIn(
+  stream: StreamState,
+  doubtful: ReadonlyMap<number, Doubtful>,
+  { link, source, signal }: Pick<OutletContext, 'link' | 'source'> & { signal: AbortSignal },
+): Promise<Map<number, number>> {
+  const stored = new Map<number, number>();
+  let from = Number.POSITIVE_INFINITY;
+  for (const { firstSequence } of doubtful.values()) from = Math.min(from, firstSequence);
+  for (let at = from; at <= stream.lastSequence; at += READ_AT_ONCE) {
+    const to = Math.min(stream.lastSequence, at + READ_AT_ONCE - 1);
+    for (const message of await readBack(link, { stream: stream.name, from: at, to, signal })) {
+      const position = positionOf(message, source);
+      const planned = position === null ? undefined : doubtful.get(position);
+      if (position !== null && planned !== undefined && message.sequence >= planned.firstSequence)
+        stored.set(position, message.sequence);
+    }
+  }
+  return stored;
+}
+
+/** Of an event of ours; null for markers, other writers' messages and what is gone. */
+function positionOf(message: ReadBack, source: string): number | null {
+  if (message.kind === 'gone' || message.source !== source || message.skipped !== null) return null;
+  return message.position;
 }
 
 interface Doubtful {

@@ -3,6 +3,7 @@ import type { NewLetter } from '../dead-letters/letter.ts';
 import type { StoredEvent } from '../event.ts';
 import { type BrokerLink, type StreamState, subjectMatches } from '../jetstream/index.ts';
 import type { Session } from '../postgres/session.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { Cargo } from './cargo.ts';
 import type { Gate } from './gate.ts';
 import type { LaneLetters } from './lane-letters.ts';
@@ -56,6 +57,9 @@ export interface OutletContext {
   readonly isElsewhere: (subject: string) => boolean;
   /** Events were handed over to other lanes. */
   readonly onMoved: () => void;
+  /** These events turned out to be stored although nothing planned them. */
+  readonly onStoredBefore: (positions: readonly number[]) => void;
+  readonly logger: Logger;
   readonly log: LaneLog;
   readonly letters: LaneLetters;
   readonly meter: LaneMeter;

@@ -1,9 +1,9 @@
 import type { Batch } from '../batch-log/batch.ts';
 import { batchesFrom, type LogSpan, logSpan } from '../batch-log/recover.ts';
-import { type BrokerLink, type ReadBack, readBack, type StreamState } from '../jetstream/index.ts';
+import { type BrokerLink, readBack, type StreamState } from '../jetstream/index.ts';
 import type { Session } from '../postgres/session.ts';
-import { eventIdsAt } from './events-at.ts';
 import { type Placement, type PlannedSlot, placementOf } from './placement.ts';
+import { disown, type Timeline, traceTimeline } from './timeline.ts';
 import { type Displaced, type Found, judge, type Verdict } from './verdict.ts';
 
 /**
@@ -26,8 +26,12 @@ export interface Reconciliation {
   readonly placement: Placement;
   /** Messages of other writers, in the plan and beyond it, that were not counted before. */
   readonly foreign: number;
-  /** Our own messages beyond the end of the log: the database has lost what it had planned. */
-  readonly unplanned: readonly ReadBack[];
+  /** Messages in our name whose events the database has lost (a failover to a standby that was behind, a restore). */
+  readonly strays: number;
+  /** Events that are stored although the log does not plan them: it lost their rows. They are among the `found`. */
+  readonly unplanned: readonly number[];
+  /** The highest position that such messages carry: never to be drawn again. */
+  readonly highestPosition: number;
   /** Acknowledged events that the stream has lost. */
   readonly lost: number;
   /** Events found stored that were not known to be. */
@@ -74,7 +78,7 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
   const { end } = span;
   const inspection = await inspect(context, last, span);
   const { placement, settledBefore } = inspection;
-  const verdict = await withoutStrangers(context, inspection);
+  const { verdict } = inspection;
   const known = context.known ?? { settledTo: last.settledTo, decided: 0 };
   const settledTo = known.settledTo ?? 0;
   const beyond = await readBeyond(context, Math.max(end, known.decided));
@@ -82,16 +86,19 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
   const foreign = verdict.foreign.filter(
     (at) => at > known.decided || placement.slots.get(at)?.what === 'event',
   );
-  const refill = refillOf({ from: stream.lastSequence + 1, to: end, placement, found: verdict.found });
+  const found = [...verdict.found, ...beyond.found];
+  const refill = refillOf({ from: stream.lastSequence + 1, to: end, placement, found });
   return {
     decided: stream.lastSequence,
     settledTo: highest([...verdict.ours, Math.min(settledBefore ?? 0, stream.lastSequence)]),
     refill,
     displaced: verdict.displaced,
-    found: verdict.found,
+    found,
     placement,
     foreign: foreign.length + beyond.foreign,
-    unplanned: beyond.unplanned,
+    strays: inspection.timeline.strays.size + beyond.timeline.strays.size,
+    unplanned: beyond.found.map(({ position }) => position),
+    highestPosition: Math.max(inspection.timeline.highestPosition, beyond.timeline.highestPosition),
     lost: refill.filter(({ what, sequence }) => what === 'event' && sequence <= settledTo).length,
     newlySettled: verdict.ours.filter((sequence) =>
       isNewEvent(placement.slots.get(sequence), sequence, settledTo),
@@ -113,7 +120,9 @@ function firstPlan(stream: StreamState): Reconciliation {
     found: [],
     placement: placementOf([]),
     foreign: 0,
+    strays: 0,
     unplanned: [],
+    highestPosition: 0,
     lost: 0,
     newlySettled: 0,
   };
@@ -121,7 +130,7 @@ function firstPlan(stream: StreamState): Reconciliation {
 
 interface Inspection {
   readonly placement: Placement;
-  readonly messages: readonly ReadBack[];
+  readonly timeline: Timeline;
   readonly verdict: Verdict;
   /** Highest sequence below the judged ones that the log knows to be settled. */
   readonly settledBefore: number | null;
@@ -145,11 +154,19 @@ async function inspect(context: ReconcileContext, last: Batch, span: LogSpan): P
     const start = anchor ?? from + 1;
     const messages = await readBack(link, { stream: stream.name, from: start, to, signal });
     const verdict = judge(placement, messages, source);
-    if (anchor === null || anchor <= span.start || verdict.ours.includes(anchor))
-      return { placement, messages, verdict, settledBefore: anchor };
+    if (anchor === null || anchor <= span.start || verdict.ours.includes(anchor)) {
+      const timeline =
+        verdict.found.length === 0 ? UNSUSPICIOUS : await traceTimeline(session, messages, source);
+      const judged =
+        timeline.strays.size === 0 ? verdict : judge(placement, disown(messages, timeline), source);
+      return { placement, timeline, verdict: judged, settledBefore: anchor };
+    }
     from = Math.max(0, anchor - lookBack);
   }
 }
+
+/** Every message of ours lies where it was planned: nothing speaks for another timeline. */
+const UNSUSPICIOUS: Timeline = { strays: new Set(), ours: new Map(), highestPosition: 0 };
 
 function highestLive({ slots }: Placement, atMost: number): number | null {
   let top = 0;
@@ -159,37 +176,15 @@ function highestLive({ slots }: Placement, atMost: number): number | null {
 }
 
 /**
- * A message out of its place with the position of one of our events, but another event id, is of a timeline that the
- * database has lost (a failover to a standby that was behind): a stranger's, though its source is ours.
+ * What the stream holds beyond the plan: other writers' messages, or ours that the log has forgotten. Those of events
+ * that the database still has are found; the others are strays.
  */
-async function withoutStrangers(
-  { session, source }: ReconcileContext,
-  inspection: Inspection,
-): Promise<Verdict> {
-  const { placement, messages, verdict } = inspection;
-  const ids = await eventIdsAt(
-    session,
-    verdict.found.map(({ position }) => position),
-  );
-  const isStranger = ({ position, eventId }: Found) => {
-    const id = ids.get(position);
-    return id !== undefined && eventId !== null && id !== eventId;
-  };
-  const strangers = new Set(verdict.found.filter(isStranger).map(({ sequence }) => sequence));
-  if (strangers.size === 0) return verdict;
-  const disowned = messages.map((message) =>
-    message.kind === 'message' && strangers.has(message.sequence) ? { ...message, source: null } : message,
-  );
-  return judge(placement, disowned, source);
-}
-
-/** What the stream holds beyond the plan: nobody but other writers should have put anything there. */
 async function readBeyond(
-  { link, stream, source, signal }: ReconcileContext,
+  { session, link, stream, source, signal }: ReconcileContext,
   from: number,
-): Promise<{ foreign: number; unplanned: ReadBack[] }> {
+): Promise<{ foreign: number; found: readonly Found[]; timeline: Timeline }> {
   const count = Math.max(0, stream.lastSequence - from);
-  if (count === 0) return { foreign: 0, unplanned: [] };
+  if (count === 0) return { foreign: 0, found: [], timeline: UNSUSPICIOUS };
   const first = Math.max(from + 1, stream.lastSequence - BEYOND_AT_MOST + 1);
   const messages = await readBack(link, {
     stream: stream.name,
@@ -197,10 +192,13 @@ async function readBeyond(
     to: stream.lastSequence,
     signal,
   });
-  const unplanned = messages.filter(
-    (message) => message.kind === 'message' && message.source === source && message.position !== null,
-  );
-  return { foreign: count, unplanned };
+  const timeline = await traceTimeline(session, messages, source);
+  const found = messages.flatMap((message): Found[] => {
+    if (message.kind === 'gone' || message.skipped !== null) return [];
+    const position = timeline.ours.get(message.sequence);
+    return position === undefined ? [] : [{ position, sequence: message.sequence, eventId: message.eventId }];
+  });
+  return { foreign: count - timeline.ours.size, found, timeline };
 }
 
 /** Step 3, for what lies beyond the stream's end. */

@@ -6,12 +6,18 @@ import { createBackoff } from '../lifecycle/backoff.ts';
 import { createDeferred } from '../lifecycle/deferred.ts';
 import { createWakeUp } from '../lifecycle/wake-up.ts';
 import { missingMigrations } from '../migrate/index.ts';
-import { assertPrimary, assertPrivileges } from '../outbox/suitability.ts';
+import {
+  assertNotSubscribed,
+  assertPositionSequence,
+  assertPrimary,
+  assertPrivileges,
+} from '../outbox/suitability.ts';
 import { openSession, type Session, sqlState } from '../postgres/session.ts';
 import { campaign } from './campaign.ts';
 import type { Lane } from './lane.ts';
 import { type RelayOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { prepareStream } from './prepare-stream.ts';
+import { setbackOf, showsPooler } from './setback.ts';
 import { lead } from './term.ts';
 
 export type RelayRole = 'starting' | 'standby' | 'leader' | 'stopping' | 'stopped';
@@ -28,6 +34,8 @@ export interface LaneStatus {
 export interface RelayStatus {
   readonly role: RelayRole;
   readonly epoch: number | null;
+  /** Why it neither leads nor stands by, for a person; null while it does. */
+  readonly reason: string | null;
   readonly databaseConnected: boolean;
   readonly brokerConnected: boolean;
   readonly lanes: readonly LaneStatus[];
@@ -56,6 +64,10 @@ export interface Relay extends AsyncDisposable {
   readonly closed: Promise<void>;
 }
 
+const POOLED =
+  'DATABASE_URL goes through a connection pooler: the relay polls and leads by time alone, so that a killed leader is replaced when its lease ends, not at once. Name a direct connection for the relay; writers may stay with the pooler';
+const STANDBY_MISSING =
+  'a commit of the relay waits for a synchronous standby (synchronous_standby_names), and nothing is published that is not on one: bring the standby back, or empty the setting';
 /** The session that holds the lease: a dead host must free the lock soon, a missing standby must not cost the lead. */
 const LEASE_SETTINGS = {
   synchronous_commit: 'local',
@@ -67,6 +79,7 @@ const LEASE_SETTINGS = {
 const GRACE_MS = 10_000;
 /** A term that lasted this long was a success, and the next failure starts with a short delay again. */
 const LASTING_TERM_MS = 5_000;
+const LOG_EVERY_MS = 1_000;
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the relay's state, its parts named below.
 export function createRelay(userOptions: RelayOptions): Relay {
@@ -82,6 +95,11 @@ export function createRelay(userOptions: RelayOptions): Relay {
   let lanes: readonly Lane[] = [];
   let link: BrokerLink | undefined;
   let databaseConnected = false;
+  let reason: string | null = null;
+  let failureLoggedAtMs = Number.NEGATIVE_INFINITY;
+  /** A session looked direct and was not: none is believed again. */
+  let pooledUnawares = false;
+  let pooledNoted = false;
   let lastProgressAtMs = performance.now();
   let running: Promise<void> | undefined;
 
@@ -93,8 +111,25 @@ export function createRelay(userOptions: RelayOptions): Relay {
   };
   const turn = () => {
     lastProgressAtMs = performance.now();
+    reason = null;
     // With several streams, one that is down from the start must not keep the others' readiness back.
     if (lanes.some(({ state }) => state.kind === 'flowing')) ready.resolve('leader');
+  };
+  const fail = (error: unknown) => {
+    reason = setbackOf(error);
+    pooledUnawares ||= showsPooler(error);
+    if (performance.now() - failureLoggedAtMs < LOG_EVERY_MS) return;
+    failureLoggedAtMs = performance.now();
+    logger.warn({ event: 'term-failed', reason, state: sqlState(error) }, `the relay starts over: ${reason}`);
+  };
+  const waitForStandby = () => {
+    lastProgressAtMs = performance.now(); // A restart would not help.
+    if (reason !== STANDBY_MISSING) logger.warn({ event: 'standby-missing' }, STANDBY_MISSING);
+    reason = STANDBY_MISSING;
+  };
+  const notePooler = ({ pooled }: Session) => {
+    if (pooled && !pooledNoted) logger.warn({ event: 'pooled' }, POOLED);
+    pooledNoted = pooled;
   };
 
   async function runTerm(session: Session, broker: BrokerLink): Promise<void> {
@@ -103,6 +138,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
       signal: stopping.signal,
       onStandby() {
         lastProgressAtMs = performance.now();
+        reason = null;
         setRole('standby');
         ready.resolve('standby');
       },
@@ -119,6 +155,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
       stopping: stopping.signal,
       aborting: aborting.signal,
       onTurn: turn,
+      onStandbyWait: waitForStandby,
       onLanes(current) {
         lanes = current;
       },
@@ -137,17 +174,15 @@ export function createRelay(userOptions: RelayOptions): Relay {
       const startedAtMs = performance.now();
       let session: Session | undefined;
       try {
-        session = await openLeaseSession(options);
+        session = await openLeaseSession(options, { pooled: pooledUnawares });
+        notePooler(session);
         databaseConnected = true;
         session.onFailure(() => {
           databaseConnected = false;
         });
         await runTerm(session, broker);
       } catch (error) {
-        logger.warn(
-          { event: 'term-failed', reason: messageOf(error) },
-          `the relay starts over: ${messageOf(error)}`,
-        );
+        fail(error);
       } finally {
         lanes = [];
         epoch = null;
@@ -190,6 +225,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
     status: () => ({
       role,
       epoch,
+      reason,
       databaseConnected,
       brokerConnected: link?.connected ?? false,
       lanes: options.lanes.map(({ stream }) =>
@@ -221,16 +257,21 @@ function laneStatus(stream: string, lane: Lane | undefined): LaneStatus {
   return { stream, state: state.kind === 'flowing' ? 'publishing' : 'starting', reason: null, pending };
 }
 
-async function openLeaseSession({ databaseUrl, leaseTtlMs }: ResolvedOptions): Promise<Session> {
+async function openLeaseSession(
+  { databaseUrl, leaseTtlMs }: ResolvedOptions,
+  { pooled = false } = {},
+): Promise<Session> {
   const url = databaseUrl();
   const session = await openSession({
     url,
     name: 'postcommit lease',
     settings: LEASE_SETTINGS,
     queryTimeoutMs: leaseTtlMs,
+    pooled,
   });
   try {
     await assertPrimary(session, url);
+    await assertNotSubscribed(session);
   } catch (error) {
     await session.close();
     throw error;
@@ -251,6 +292,7 @@ async function checkDatabase(options: ResolvedOptions): Promise<readonly string[
       );
     }
     await assertPrivileges(session);
+    await assertPositionSequence(session);
     return await plannedStreams(session);
   } catch (error) {
     throw sqlState(error) === '42501' ? mayNotLook(error) : error;

@@ -41,7 +41,6 @@ export interface StragglerOptions {
   readonly wake: () => void;
 }
 
-// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the straggler's state, its parts named below.
 export function createStraggler({ lane, capture, planner, wake }: StragglerOptions): Straggler {
   let waiting = false;
   let claimed = false;

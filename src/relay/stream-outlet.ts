@@ -9,6 +9,7 @@ import { createBurial } from './burial.ts';
 import { type Cargo, repeated } from './cargo.ts';
 import { createChain } from './chain.ts';
 import { eventIdsAt, eventsAt } from './events-at.ts';
+import { guardSequence } from './guard-sequence.ts';
 import { lookUpUnsettled } from './look-up.ts';
 import {
   type Comparison,
@@ -58,7 +59,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
   async function takeOver(
     result: Reconciliation,
     comparison: Comparison,
-  ): Promise<'done' | 'paused' | 'fenced'> {
+  ): Promise<'done' | 'waiting' | 'fenced'> {
     const { refusal } = chain;
     [refill, loaded] = [[], 0];
     chain.restart(result.decided, result.settledTo);
@@ -68,13 +69,14 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     judgeLetters(result);
     meter.reconciled({
       ...result,
-      disordered: result.displaced.length + result.found.length,
-      unplanned: result.unplanned.length,
+      disordered: result.displaced.length + result.found.length - result.unplanned.length,
     });
+    await guardPositions(result);
+    context.onStoredBefore(result.unplanned);
     const buried = await burial.bury(refusal, result.refill);
     if (buried.kind === 'paused') {
       chain.gate.pause(buried.pause);
-      return 'paused';
+      return 'waiting';
     }
     const changes = rowsOf(result, buried.refill);
     const repeats = repeatsOf(result, buried.refill);
@@ -84,6 +86,11 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     letters.commit(buried.letters);
     refill = [...buried.refill, ...repeats.refill];
     return 'done';
+  }
+
+  /** Positions that the stream shows are never drawn again: what the database has lost may have had them. */
+  async function guardPositions({ strays, highestPosition }: Reconciliation): Promise<void> {
+    if (strays > 0) await guardSequence(session, { cursor: highestPosition, logger: context.logger });
   }
 
   /** Rows about slots that exist: where an event was found, and what is a marker's from now on. */
@@ -171,6 +178,12 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     });
   }
 
+  async function startFlowing(): Promise<'flowing' | 'waiting' | 'fenced'> {
+    chain.flow({ idle: outlet.pending === 0 });
+    if ((await outlet.feed()) === 'fenced') return 'fenced';
+    return chain.gate.state.kind === 'flowing' ? 'flowing' : 'waiting';
+  }
+
   const outlet: Outlet = {
     gate: chain.gate,
     get pending() {
@@ -224,8 +237,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
       known = state;
       if (last !== undefined && last.ordering !== 'stream') {
         const moved = await moveIntoSlots(context, comparison, last);
-        if (moved === 'fenced') return 'fenced';
-        return outlet.compare({ ...comparison, last: moved });
+        return moved === 'fenced' ? 'fenced' : outlet.compare({ ...comparison, last: moved });
       }
       const before =
         decided?.incarnation === state.created
@@ -233,10 +245,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
           : undefined;
       const result = await reconcile({ session, link, stream: state, source, last, known: before, signal });
       const taken = await takeOver(result, comparison);
-      if (taken !== 'done') return taken === 'fenced' ? 'fenced' : 'waiting';
-      chain.flow({ idle: outlet.pending === 0 });
-      if ((await outlet.feed()) === 'fenced') return 'fenced';
-      return chain.gate.state.kind === 'flowing' ? 'flowing' : 'waiting';
+      return taken === 'done' ? startFlowing() : taken;
     },
     close: () => chain.close(),
   };

@@ -13,6 +13,7 @@ import { createCapture } from '../outbox/capture.ts';
 import { type Listener, listen } from '../outbox/listener.ts';
 import { READ_SETTINGS } from '../outbox/read.ts';
 import { openSession, type Session } from '../postgres/session.ts';
+import { waitsForStandby } from '../postgres/standby-wait.ts';
 import { createAuditor } from './auditor.ts';
 import { createLane } from './create-lane.ts';
 import { guardSequence } from './guard-sequence.ts';
@@ -23,7 +24,7 @@ import { createLineUp } from './line-up.ts';
 import { createLookout } from './lookout.ts';
 import { runLoop } from './loop.ts';
 import { runMaintenance } from './maintenance.ts';
-import { serveOperators } from './operator.ts';
+import { serveOperators } from './operator/serve.ts';
 import type { LaneOptions, ResolvedOptions } from './options.ts';
 import { createPacer } from './pacer.ts';
 import { createPlansUnderWay } from './plans-under-way.ts';
@@ -44,6 +45,8 @@ export interface TermContext {
   readonly aborting: AbortSignal;
   readonly onLanes: (lanes: readonly Lane[]) => void;
   readonly onTurn: () => void;
+  /** A commit waits for a synchronous standby; called every few seconds while it does. */
+  readonly onStandbyWait: () => void;
 }
 
 /** How a leadership ended, other than by an error. */
@@ -146,7 +149,18 @@ async function takeOver(work: Session, { leaseSession, epoch, options }: TermCon
 /** A session that ends with the lead: a statement that is still waiting for a lost server must not hold up the next term. */
 async function openTermSession(name: string, term: Term): Promise<Session> {
   const { context, lost, resources } = term;
-  const session = await openSession({ url: context.options.databaseUrl(), name, settings: WORK_SETTINGS });
+  const session = await openSession({
+    url: context.options.databaseUrl(),
+    name,
+    settings: WORK_SETTINGS,
+    pooled: context.leaseSession.pooled,
+    async mayTakeLonger(backend) {
+      const waits = await waitsForStandby(context.leaseSession, backend);
+      if (waits) context.onStandbyWait();
+      if (waits && context.aborting.aborted) session.destroy(); // No standby will come within the grace.
+      return waits;
+    },
+  });
   resources.push(() => session.close());
   watchSession(session, term);
   lost.signal.addEventListener('abort', () => {
@@ -174,8 +188,7 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
   const recovery = await recoverCapture(work);
   const guarded = await guardSequence(work, { cursor: recovery.watermark, logger });
   const capture = createCapture(reading, recovery);
-  const listener: Listener = await listen({ url: options.databaseUrl(), logger, wake: wakeUp.wake });
-  resources.push(() => listener.close());
+  const listener = await openListener({ context, resources });
   const router = createRouter(options.lanes);
   const { lanes, closing, meters, takeMoved } = await buildLanes(term, { work, router });
   const lookout = createLookout(capture);
@@ -194,7 +207,7 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     wakeUp,
     metrics,
     list: () => capture.list(),
-    mayPark: () => listener.listening,
+    mayPark: () => listener?.listening ?? false,
   });
   return {
     capture,
@@ -238,6 +251,7 @@ async function buildLanes({ context, resources }: Term, { work, router }: { work
       },
       closing,
       meter,
+      logger,
       wake: wakeUp.wake,
     });
     resources.push(() => lane.close());
@@ -276,6 +290,17 @@ function runAside(term: Term, work: Promise<string>): void {
     (end) => (end === 'fenced' ? lose(term, { loss: 'another relay took over' }) : undefined),
     (failure: unknown) => lose(term, { failure }),
   );
+}
+
+/** Behind a pooler nobody can listen, and the relay never parks. */
+async function openListener({
+  context: { options, leaseSession, wakeUp },
+  resources,
+}: Pick<Term, 'context' | 'resources'>): Promise<Listener | undefined> {
+  if (leaseSession.pooled) return undefined;
+  const listener = await listen({ url: options.databaseUrl(), logger: options.logger, wake: wakeUp.wake });
+  resources.push(() => listener.close());
+  return listener;
 }
 
 /** What was planned is settled before the end, unless that takes longer than the grace. */

@@ -1,5 +1,5 @@
 import type { ReadBack } from '../jetstream/index.ts';
-import type { Placement } from './placement.ts';
+import type { Placement, PlannedSlot } from './placement.ts';
 
 /** What reading the stream back says about the plan. */
 export interface Verdict {
@@ -49,6 +49,8 @@ export function judge(placement: Placement, messages: readonly ReadBack[], sourc
   };
 }
 
+type Stored = Extract<ReadBack, { kind: 'message' }>;
+
 /** What was planned, nobody's business, another writer's message, or an event out of its place. */
 function identify(
   placement: Placement,
@@ -60,12 +62,18 @@ function identify(
   if (message.kind === 'gone') return slot === undefined || slot.what === 'void' ? 'known' : 'planned';
   const { position, eventId } = message;
   if (message.source !== source || position === null) return 'foreign';
-  const mine = slot?.position === position;
-  if (message.skipped !== null) return mine && slot.what === 'marker' ? 'planned' : 'foreign';
-  if (mine && slot.what === 'event') return 'planned';
-  if (mine && slot.what === 'marker') return { position, sequence, eventId };
-  if (mine && slot.replay) return 'known';
+  if (slot?.position === position) return identifyInSlot(slot, message);
   const place = placement.places.get(position);
-  if (place === undefined) return 'foreign';
+  if (place === undefined || message.skipped !== null) return 'foreign';
   return place === sequence ? 'known' : { position, sequence, eventId };
+}
+
+/** A message of ours in a slot that was planned for its event, for its marker, or for it before it was moved. */
+function identifyInSlot(
+  { what, position, replay }: PlannedSlot,
+  { skipped, sequence, eventId }: Stored,
+): 'planned' | 'known' | 'foreign' | Found {
+  if (skipped !== null) return what === 'marker' ? 'planned' : 'foreign';
+  if (what === 'event') return 'planned';
+  return what === 'void' && replay ? 'known' : { position, sequence, eventId };
 }

@@ -17,6 +17,18 @@ test.each([
     ['--dry-run', '--wait', '--json', 'Examples:', 'Exit codes:', 'DATABASE_URL'],
   ],
   [
+    ['adopt', '--help'],
+    ['--stream', '--republish', '--wait', '--json', 'Examples:', 'Exit codes:', 'DATABASE_URL'],
+  ],
+  [
+    ['dead-letters', '--help'],
+    ['list', 'show', 'retry', 'discard', 'Examples:', 'Exit codes:'],
+  ],
+  [
+    ['dead-letters', 'retry', '--help'],
+    ['--id', '--outcome', '--key', '--all', 'Examples:', 'Exit codes:'],
+  ],
+  [
     ['dev', '--help'],
     ['--data', '--port-postgres', '--port-nats', '--relay', 'Examples:', 'Exit codes:'],
   ],
@@ -40,6 +52,8 @@ test.each([
   [['migrate', '--max-payload', 'big'], 'Expected a whole number of bytes', 'postcommit migrate --help'],
   [['relay', '--grace', 'soon'], 'Expected a duration', 'postcommit relay --help'],
   [['relay', '--stream'], 'argument missing', 'postcommit relay --help'],
+  [['dead-letters', 'show', 'x'], 'Expected a whole number', 'postcommit dead-letters show --help'],
+  [['adopt'], "required option '--stream <name>'", 'postcommit adopt --help'],
   [['migrate', 'extra'], 'too many arguments', 'postcommit migrate --help'],
   [['dev', '--port-nats', '0'], 'Expected a port', 'postcommit dev --help'],
 ])('%j is wrong usage: exit 2, a hint, nothing on standard output', async (args, message, hint) => {

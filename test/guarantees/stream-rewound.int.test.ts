@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { EmbeddedNats } from '../../src/embedded/index.ts';
 import { sleep } from '../../src/lifecycle/abort.ts';
+import { askLeader, untilLetters } from '../support/dead-letters.ts';
 import { startNats } from '../support/services.ts';
 import { readStream } from '../support/stream-history.ts';
 import { openStage, type RunningRelay, type Stage } from './stage.ts';
@@ -97,6 +98,70 @@ test('a lost tail that another writer has refilled is noticed', async () => {
   await stage.write(5);
   await expect.poll(stage.faults, { timeout: 10_000 }).toEqual([]);
   expect(await next.count('foreignMessages')).toBe(5);
+});
+
+test('where another writer`s messages were among the lost, markers fill their slots', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await writeAndDrain(stage, 50);
+  await keepCopy();
+  await relay.until('publishing');
+  await stage.jsm.jetstream().publish(stage.subject, 'foreign');
+  await stage.write(20);
+  await expect.poll(stage.faults, { timeout: 10_000 }).toEqual([]);
+  await stage.jsm.jetstream().publish(stage.subject, 'foreign');
+  await stage.write(20);
+  await expect.poll(stage.faults, { timeout: 10_000 }).toEqual([]);
+  const before = await stage.lastSequence();
+  await restoreCopy();
+  await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(before);
+  await stage.write(5);
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+  const markers = (await readStream(stage.jsm, stage.stream)).filter(({ skipped }) => skipped !== '');
+  expect(markers.length).toBeGreaterThan(0);
+  expect(await relay.count('healedEvents')).toBe(40);
+});
+
+test('a marker among the lost comes back as a marker, and its event stays a dead letter until it is retried', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await relay.until('publishing');
+  await writeAndDrain(stage, 10);
+  await keepCopy();
+  await relay.until('publishing');
+  await stage.jsm.streams.update(stage.stream, { max_msg_size: 10_000 });
+  await stage.write(1, { payload: 'x'.repeat(20_000) });
+  await writeAndDrain(stage, 10);
+  await untilLetters(stage.pool, [[11, 'parked']]);
+  await restoreCopy(); // Also of the limit: the event would fit again.
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+  await askLeader(stage.pool, 'retry');
+  await untilLetters(stage.pool, [[11, 'resolved']]);
+  expect(await stage.faults()).toEqual([]);
+  expect((await positionsIn(stage)).at(-1)).toBe(11);
+});
+
+test('in key ordering, too, what the stream lost is published again', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay({ lane: { ordering: 'key' } });
+  await stage.write(50);
+  await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(50);
+  await keepCopy();
+  await relay.until('publishing');
+  expect(await stage.lastSequence()).toBe(50);
+  for (let i = 0; i < 5; i++) {
+    await stage.write(10);
+    await stage.jsm.jetstream().publish(stage.subject, 'foreign');
+  }
+  await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(105);
+  await restoreCopy();
+  await expect
+    .poll(async () => [...new Set(await positionsIn(stage))].sort((a, b) => a - b), { timeout: 10_000 })
+    .toEqual(countTo(100));
+  expect(await positionsIn(stage)).toHaveLength(100);
+  expect(await relay.count('healedEvents')).toBeGreaterThan(0);
 });
 
 test('a stream deleted and made anew stops the lane, which says why and does not spin', async () => {

@@ -10,6 +10,7 @@ import {
   lookUpStream,
   type Publisher,
   type PublisherOptions,
+  readBack,
   type StreamDefinition,
   type StreamState,
 } from '../../src/jetstream/index.ts';
@@ -28,7 +29,8 @@ export interface ScratchStream extends AsyncDisposable {
 export async function openScratchStream(
   options: { url?: string; definition?: Partial<StreamDefinition>; raw?: object } = {},
 ): Promise<ScratchStream> {
-  const link = await connectBroker({ servers: [options.url ?? natsUrl()] }, { logger: silentLogger() });
+  const servers = (options.url ?? natsUrl()).split(',');
+  const link = await connectBroker({ servers }, { logger: silentLogger() });
   const name = options.definition?.name ?? scratchName('js');
   const manager = await jetstreamManager(link.connection);
   const subjects = [`${name}.>`];
@@ -119,4 +121,25 @@ export function publishEvent(
   const stored = storedEvent(position, { subject, ...event });
   const headers = encodeHeaders(stored, { stream, source, messageId, expectedLastSequence: expected });
   publisher.publish({ subject: stored.subject, headers, payload: stored.payload }, position);
+}
+
+/**
+ * What the outcomes of `publishEvent()` say that is not true of the stream, in words: `stored` must be there at that
+ * sequence, once; `unavailable`, `saturated` and `refused` must not be there; the others claim nothing.
+ */
+export async function untrue(stream: ScratchStream, settled: readonly Settled[]): Promise<string[]> {
+  const { lastSequence } = await stream.state();
+  const messages = await readBack(stream.link, { stream: stream.name, from: 1, to: lastSequence });
+  const places = new Map<number, number[]>();
+  for (const message of messages) {
+    if (message.kind === 'gone' || message.position === null) continue;
+    places.set(message.position, [...(places.get(message.position) ?? []), message.sequence]);
+  }
+  return settled.flatMap(([token, result]) => {
+    const found = (places.get(token) ?? []).join(' and ');
+    if (typeof result === 'number')
+      return found === String(result) ? [] : [`${token} is not at ${result}, but at [${found}]`];
+    const claimsNothing = result.kind === 'ambiguous' || result.kind === 'duplicate';
+    return claimsNothing || found === '' ? [] : [`${token} is ${result.kind}, and at [${found}]`];
+  });
 }

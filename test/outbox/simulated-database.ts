@@ -128,6 +128,8 @@ export function createSimulatedDatabase(): SimulatedDatabase {
     },
     session(between) {
       return {
+        pooled: false,
+        backendPid: null,
         async query({ name, text, values = [] }) {
           between();
           let answer: TextRow[];

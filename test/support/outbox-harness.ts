@@ -224,6 +224,8 @@ function countDisordered(messages: readonly StreamMessage[]): number {
 }
 
 export interface WriterOptions {
+  /** Another way to the database. */
+  readonly url?: string;
   readonly writers: number;
   /** Committed by each. */
   readonly events: number;
@@ -237,8 +239,8 @@ export interface WriterOptions {
  * raise its version, and write an event with it.
  */
 export async function runWriters(outbox: Outbox, options: WriterOptions): Promise<void> {
-  const { writers, events, pauseMs, rollbackShare } = options;
-  const clients = await Promise.all(Array.from({ length: writers }, () => outbox.connect()));
+  const { url = outbox.url, writers, events, pauseMs, rollbackShare } = options;
+  const clients = await Promise.all(Array.from({ length: writers }, () => outbox.connect({ url })));
   await clients[0]?.query(WRITER);
   await Promise.all(
     clients.map((client) =>

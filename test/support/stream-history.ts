@@ -126,35 +126,54 @@ export function placesOf(log: readonly LogRow[]): Map<number, number> {
  * places and other writers' messages.
  */
 export function faultsOf({ outbox, messages, log, dead = [] }: History): string[] {
-  const faults: string[] = [];
   const rows = new Map(outbox.map((row) => [row.position, row]));
-  const places = placesOf(log);
-  const slotted = log.every(({ ordering }) => ordering === 'stream');
+  const ours = messages.filter(({ source }) => source !== '');
   const copies = copiesIn(log);
+  const events = ours.filter(({ skipped }) => skipped === '');
+  const originals = events.filter(
+    ({ position, sequence }) => copies.get(position)?.delete(sequence) !== true,
+  );
+  const seen = new Set(originals.map(({ position }) => position));
+  const aside = new Set(dead);
+  return [
+    ...faultsOfMarkers(ours, log),
+    ...events.flatMap((message) => faultsOfContent(rows.get(message.position), message)),
+    ...faultsOfPlaces(originals, log),
+    ...outbox
+      .filter(({ position }) => !seen.has(position) && !aside.has(position))
+      .map(({ position }) => `lost: ${position}`),
+    ...dead.filter((position) => seen.has(position)).map((position) => `dead and stored: ${position}`),
+    ...faultsOfLog(log),
+  ];
+}
+
+function faultsOfMarkers(messages: readonly StreamMessage[], log: readonly LogRow[]): string[] {
   const markers = new Set(
     log.flatMap(({ kind, firstSequence }) => (kind === 'marker' ? [firstSequence] : [])),
   );
+  return messages
+    .filter(({ skipped, sequence }) => skipped !== '' && !markers.has(sequence))
+    .map(({ position, sequence }) => `unplanned marker: ${position} at ${sequence}`);
+}
+
+function faultsOfContent(row: OutboxRow | undefined, message: StreamMessage): string[] {
+  const where = `${message.position} at ${message.sequence}`;
+  if (row === undefined) return [`phantom: ${where}`];
+  return isCopy(row, message) ? [] : [`changed: ${where}`];
+}
+
+function faultsOfPlaces(messages: readonly StreamMessage[], log: readonly LogRow[]): string[] {
+  const places = placesOf(log);
+  const slotted = log.every(({ ordering }) => ordering === 'stream');
   const seen = new Map<number, number>();
-  for (const message of messages.filter(({ source }) => source !== '')) {
-    const { position, sequence } = message;
-    if (message.skipped !== '') {
-      if (!markers.has(sequence)) faults.push(`unplanned marker: ${position} at ${sequence}`);
-      continue;
-    }
-    const row = rows.get(position);
-    if (row === undefined) faults.push(`phantom: ${position} at ${sequence}`);
-    else if (!isCopy(row, message)) faults.push(`changed: ${position} at ${sequence}`);
-    if (copies.get(position)?.delete(sequence)) continue;
+  const faults: string[] = [];
+  for (const { position, sequence } of messages) {
     if (seen.has(position)) faults.push(`twice: ${position} at ${seen.get(position)} and ${sequence}`);
     else if (slotted && places.get(position) !== sequence)
       faults.push(`misplaced: ${position} at ${sequence}, planned for ${places.get(position)}`);
     seen.set(position, sequence);
   }
-  const aside = new Set(dead);
-  for (const { position } of outbox)
-    if (!seen.has(position) && !aside.has(position)) faults.push(`lost: ${position}`);
-  for (const position of dead) if (seen.has(position)) faults.push(`dead and stored: ${position}`);
-  return [...faults, ...faultsOfLog(log)];
+  return faults;
 }
 
 /** Where the log plans further copies, by position. */

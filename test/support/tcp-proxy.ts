@@ -1,38 +1,233 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { freePort } from '../../src/embedded/index.ts';
+import { createDeferred } from '../../src/lifecycle/deferred.ts';
+import { type Conditions, createPipe, type Pipe, UNDISTURBED } from './tcp-pipe.ts';
 
-/** A hop on the way to a server that can lose what passes without a word, as a broken network does. */
-export interface TcpProxy extends AsyncDisposable {
-  readonly port: number;
-  /** The connections of this moment carry nothing any more, and nobody learns of it. Later ones work. */
-  blackHole(): void;
+/** `up` is from the client to the server. */
+export type Direction = 'up' | 'down';
+
+export interface Where {
+  /** Default: both. */
+  readonly direction?: Direction;
+  /** The links of this moment, those opened later, or all. The default is the method's own. */
+  readonly links?: 'open' | 'later' | 'all';
 }
 
-export async function startTcpProxy(target: { port: number; host?: string }): Promise<TcpProxy> {
-  const pairs = new Set<readonly [Socket, Socket]>();
-  const server = createServer({ allowHalfOpen: true }, (near) => {
-    const far = connect({ allowHalfOpen: true, port: target.port, host: target.host ?? '127.0.0.1' });
-    const pair = [near, far] as const;
-    pairs.add(pair);
-    for (const socket of pair) socket.on('error', () => undefined);
-    near.pipe(far);
-    far.pipe(near);
-    for (const socket of pair) socket.on('close', () => pairs.delete(pair));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+export interface ProxyTarget {
+  readonly port: number;
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+}
+
+/**
+ * A hop on the way to a server, on a loopback port of its own, that does to connections what networks do to them. A
+ * connection of a client and the one to the server that belongs to it are a link. Methods can be combined: each
+ * changes one thing and leaves the others, until `heal()`.
+ */
+export interface TcpProxy extends AsyncDisposable {
+  readonly port: number;
+  /** The same URL, leading through here. */
+  through(url: string): string;
+  /** How many links are open. */
+  readonly links: number;
+  /** Bytes handed over so far, over all links. */
+  readonly passed: Readonly<Record<Direction, number>>;
+
+  /** Ends the links of this moment: by a reset (default), or as an orderly end of both sides. */
+  cut(how?: 'reset' | 'close'): void;
+  /**
+   * Ends each link after exactly so many more bytes in that direction; they still arrive. Counts from this call on
+   * links that are open (default), from the first byte on later ones. `cut` resolves at the first link ended like this.
+   */
+  cutAfter(bytes: number, where: Where & { readonly direction: Direction }): { readonly cut: Promise<void> };
+  /** Refuses new connections, as a port does where nobody listens. Open links stay. */
+  refuse(): void;
+  /** Takes new connections again, on the same port. */
+  accept(): Promise<void>;
+  /**
+   * A partition: nothing passes, not even the end of a connection, and nobody learns of it. Default: the links that are
+   * open, so that a new connection works. What was held passes late after `heal()`.
+   */
+  blackHole(where?: Where): void;
+  /** Reads what comes and throws it away. Default: all links. `heal()` cuts a link that has lost bytes. */
+  swallow(where?: Where): void;
+  /** Of the links that are open, one end goes away as by a crash, and the other is never told. */
+  halfOpen(gone: 'client' | 'server'): void;
+  /** Bytes are this long under way, in each direction concerned. Default: all links. */
+  delay(ms: number, where?: Where): void;
+  /** Default: all links. */
+  throttle(bytesPerSecond: number, where?: Where): void;
+  /** Writes at most so many bytes at a time, each as a packet of its own as far as the kernel goes along. Default: all links. */
+  split(chunkBytes: number, where?: Where): void;
+  /** Undoes everything but `cut` and `refuse`, for open links and later ones. A half-open link ends by a reset. */
+  heal(): void;
+}
+
+interface Link {
+  readonly near: Socket;
+  readonly far: Socket;
+  readonly pipes: Readonly<Record<Direction, Pipe>>;
+  end(how: 'reset' | 'close'): void;
+}
+
+const DIRECTIONS = ['up', 'down'] as const;
+const PORT_ATTEMPTS = 5;
+
+export async function startTcpProxy(target: ProxyTarget): Promise<TcpProxy> {
+  const links = new Set<Link>();
+  const passed = { up: 0, down: 0 };
+  let later = { up: UNDISTURBED, down: UNDISTURBED };
+  let onOpen: ((link: Link) => void)[] = [];
+
+  const onConnection = (near: Socket) => {
+    const link = createLink(near, { target, conditions: later, passed, onEnd: () => links.delete(link) });
+    links.add(link);
+    for (const listener of onOpen) listener(link);
+  };
+  let server = await listenSomewhere(onConnection);
+  const { port } = server;
+
+  const impose = (changes: Partial<Conditions>, { direction, links: which = 'all' }: Where = {}) => {
+    for (const each of direction === undefined ? DIRECTIONS : [direction]) {
+      if (which !== 'later') for (const link of links) link.pipes[each].impose(changes);
+      if (which !== 'open') later = { ...later, [each]: { ...later[each], ...changes } };
+    }
+  };
   return {
-    port: (server.address() as AddressInfo).port,
-    blackHole() {
-      for (const [near, far] of pairs) {
-        near.unpipe(far).pause();
-        far.unpipe(near).pause();
+    port,
+    through(url) {
+      const rewritten = new URL(url);
+      rewritten.hostname = '127.0.0.1';
+      rewritten.port = String(port);
+      return rewritten.href;
+    },
+    get links() {
+      return links.size;
+    },
+    passed,
+    cut(how = 'reset') {
+      for (const link of [...links]) link.end(how);
+    },
+    cutAfter(bytes, { direction, links: which = 'open' }) {
+      const { promise, resolve } = createDeferred<void>();
+      const limit = (link: Link) => limitLink(link, { bytes, direction, onCut: () => resolve() });
+      if (which !== 'later') for (const link of [...links]) limit(link);
+      if (which !== 'open') onOpen.push(limit);
+      return { cut: promise };
+    },
+    refuse: () => void server.listener.close(),
+    async accept() {
+      if (!server.listener.listening) server = await listenOn(port, onConnection);
+    },
+    blackHole: (where = {}) => impose({ passage: 'hold' }, { links: 'open', ...where }),
+    swallow: (where) => impose({ passage: 'swallow' }, where),
+    halfOpen(gone) {
+      for (const link of links) forget(link, gone);
+    },
+    delay: (delayMs, where) => impose({ delayMs }, where),
+    throttle: (bytesPerSecond, where) => impose({ bytesPerSecond }, where),
+    split: (chunkBytes, where) => impose({ chunkBytes }, where),
+    heal() {
+      onOpen = [];
+      for (const link of [...links]) {
+        if (isBeyondHealing(link)) link.end('reset');
+        for (const each of DIRECTIONS) link.pipes[each].limit(Number.POSITIVE_INFINITY, () => undefined);
       }
+      impose(UNDISTURBED);
     },
     async [Symbol.asyncDispose]() {
-      for (const pair of pairs) for (const socket of pair) socket.destroy();
-      server.close();
-      await once(server, 'close');
+      for (const link of [...links]) link.end('reset');
+      if (server.listener.listening) server.listener.close();
     },
   };
+}
+
+interface LinkOptions {
+  readonly target: ProxyTarget;
+  readonly conditions: Readonly<Record<Direction, Conditions>>;
+  readonly passed: Record<Direction, number>;
+  readonly onEnd: () => void;
+}
+
+function createLink(near: Socket, { target, conditions, passed, onEnd }: LinkOptions): Link {
+  const { port, host = '127.0.0.1' } = target;
+  const far = connect({ allowHalfOpen: true, noDelay: true, port, host });
+  near.setNoDelay(true);
+  const sockets = [near, far];
+  const pipe = (direction: Direction, from: Socket, to: Socket) =>
+    createPipe({
+      from,
+      to,
+      conditions: conditions[direction],
+      onPassed: (bytes) => {
+        passed[direction] += bytes;
+      },
+    });
+  const pipes = { up: pipe('up', near, far), down: pipe('down', far, near) };
+  const end = (how: 'reset' | 'close') => {
+    for (const direction of DIRECTIONS) pipes[direction].close();
+    for (const socket of sockets) {
+      if (socket.destroyed) continue;
+      if (how === 'reset') socket.resetAndDestroy();
+      else socket.destroySoon();
+    }
+    onEnd();
+  };
+  // A reset of one side, or a server that is not there, is a reset of the other, unless news do not get through.
+  near.on('error', () => {
+    if (pipes.up.isOpen) end('reset');
+  });
+  far.on('error', () => {
+    if (pipes.down.isOpen) end('reset');
+  });
+  for (const socket of sockets)
+    socket.on('close', () => {
+      if (sockets.every((each) => each.destroyed)) end('close');
+    });
+  return { near, far, pipes, end };
+}
+
+function limitLink(
+  link: Link,
+  { bytes, direction, onCut }: { bytes: number; direction: Direction; onCut: () => void },
+): void {
+  link.pipes[direction].limit(bytes, () => {
+    // By a reset the receiver could lose what it has not read yet.
+    link.end('close');
+    onCut();
+  });
+}
+
+/** What the other end still sends is thrown away; it waits for an answer for ever. */
+function forget({ near, far, pipes }: Link, gone: 'client' | 'server'): void {
+  for (const direction of DIRECTIONS) pipes[direction].impose({ passage: 'swallow' });
+  const socket = gone === 'client' ? near : far;
+  socket.destroy();
+}
+
+function isBeyondHealing({ near, far, pipes }: Link): boolean {
+  return near.destroyed || far.destroyed || DIRECTIONS.some((direction) => pipes[direction].hasHoles);
+}
+
+interface Listening {
+  readonly listener: Server;
+  readonly port: number;
+}
+
+async function listenSomewhere(onConnection: (socket: Socket) => void): Promise<Listening> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await listenOn(await freePort(), onConnection);
+    } catch (thrown) {
+      if (attempt === PORT_ATTEMPTS) throw thrown;
+    }
+  }
+}
+
+async function listenOn(port: number, onConnection: (socket: Socket) => void): Promise<Listening> {
+  const listener = createServer({ allowHalfOpen: true }, onConnection);
+  listener.listen(port, '127.0.0.1');
+  await once(listener, 'listening');
+  return { listener, port };
 }

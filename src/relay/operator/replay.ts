@@ -1,14 +1,13 @@
-import type { z } from 'zod';
-import { batchesFrom, lastBatch, logSpan } from '../batch-log/recover.ts';
-import type { StoredEvent } from '../event.ts';
-import { createSubjectFilter } from '../jetstream/index.ts';
-import type { Session } from '../postgres/session.ts';
-import { answerIfLeading } from '../requests/requests.ts';
-import { eventsAt } from './events-at.ts';
-import { answered, type Handling, type OperatorContext, type replayDetail, route } from './operator.ts';
-import { placementOf } from './placement.ts';
-
-type Wish = z.infer<typeof replayDetail>;
+import { batchesFrom, lastBatch, logSpan } from '../../batch-log/recover.ts';
+import type { StoredEvent } from '../../event.ts';
+import { createSubjectFilter } from '../../jetstream/index.ts';
+import type { Session } from '../../postgres/session.ts';
+import { answerIfLeading } from '../../requests/requests.ts';
+import { eventsAt } from '../events-at.ts';
+import { placementOf } from '../placement.ts';
+import type { ReplayDetail } from './details.ts';
+import { answered, type Handling, type OperatorContext } from './handling.ts';
+import { route } from './route.ts';
 
 /** As many events are planned at a time; between two such portions new events have their turn. */
 const AT_ONCE = 500;
@@ -17,7 +16,7 @@ const AT_ONCE = 500;
  * Publishes events of the past again, as copies: same event id, so that an inbox knows them, and a message id of their
  * own. Only what every lane has read and the outbox still holds.
  */
-export async function replay(context: OperatorContext, id: number, wish: Wish): Promise<Handling> {
+export async function replay(context: OperatorContext, id: number, wish: ReplayDetail): Promise<Handling> {
   const { session, epoch, openFrom } = context;
   const end = openFrom();
   const [progress] = await session.query({
@@ -44,7 +43,7 @@ export async function replay(context: OperatorContext, id: number, wish: Wish): 
 
 async function wanted(
   session: Session,
-  { subject }: Wish,
+  { subject }: ReplayDetail,
   positions: readonly number[],
 ): Promise<StoredEvent[]> {
   const events = [...(await eventsAt(session, positions)).values()];
@@ -55,7 +54,7 @@ async function wanted(
 
 async function nextPositions(
   session: Session,
-  options: { wish: Wish; above: number; end: number; sequenced: readonly number[] | undefined },
+  options: { wish: ReplayDetail; above: number; end: number; sequenced: readonly number[] | undefined },
 ): Promise<number[]> {
   const { wish, above, end, sequenced } = options;
   const rows = await session.query({
@@ -82,7 +81,10 @@ async function nextPositions(
 }
 
 /** The batch log is the map from a stream's sequences to positions. */
-async function positionsBySequence(session: Session, wish: Wish): Promise<readonly number[] | undefined> {
+async function positionsBySequence(
+  session: Session,
+  wish: ReplayDetail,
+): Promise<readonly number[] | undefined> {
   const { stream, fromSequence, toSequence } = wish;
   if (stream === undefined || (fromSequence === undefined && toSequence === undefined)) return undefined;
   const last = await lastBatch(session, stream);

@@ -1,0 +1,70 @@
+import { type Command, Option } from 'commander';
+import { loadDatabaseConfig } from '../daemon/config.ts';
+import { messageOf, PostcommitError } from '../errors.ts';
+import { sleep } from '../lifecycle/abort.ts';
+import { type Session, sqlState } from '../postgres/session.ts';
+import { answerOf, ask, type RequestKind } from '../requests/requests.ts';
+import type { CliContext } from './context.ts';
+import { openMigratedDatabase } from './database.ts';
+import { durationOption } from './duration-option.ts';
+import { configSources } from './setting-options.ts';
+
+/** What the leading relay said. */
+export interface LeaderAnswer {
+  readonly request: number;
+  /** Null: no relay answered in time. The request stays, and the next leader takes it up. */
+  readonly result: Readonly<Record<string, unknown>> | null;
+}
+
+const ASK_EVERY_MS = 200;
+
+/** Writes a request and waits for what came of it. */
+export async function askLeader(
+  session: Session,
+  { kind, detail, waitMs }: { kind: RequestKind; detail: object; waitMs: number },
+): Promise<LeaderAnswer> {
+  const request = await ask(session, kind, detail);
+  const deadlineMs = performance.now() + waitMs;
+  for (;;) {
+    const { finished, result } = await answerOf(session, request);
+    if (finished) return { request, result: result ?? {} };
+    if (performance.now() > deadlineMs) return { request, result: null };
+    await sleep(ASK_EVERY_MS);
+  }
+}
+
+export function noAnswer({ request }: Pick<LeaderAnswer, 'request'>): string {
+  return `No relay has answered request ${request} yet. It stays, and is taken up by the next one that leads.`;
+}
+
+export function waitOption(): Option {
+  return new Option('--wait <duration>', 'how long to wait for the answer of the relay')
+    .argParser(durationOption)
+    .default(30_000, '30s');
+}
+
+/** Runs an operator's command on its database; what the role may not do is named with where to find the grants. */
+export async function withOperatorSession<T>(
+  command: Command,
+  context: CliContext,
+  run: (session: Session) => Promise<T>,
+): Promise<T> {
+  const { databaseUrl } = loadDatabaseConfig(configSources(command, context));
+  const session = await openMigratedDatabase(databaseUrl(), `postcommit ${command.name()}`);
+  try {
+    return await run(session);
+  } catch (error) {
+    throw sqlState(error) === '42501' ? mayNot(error) : error;
+  } finally {
+    await session.close();
+  }
+}
+
+function mayNot(error: unknown): PostcommitError {
+  return new PostcommitError(
+    'database-unsuitable',
+    `the role may not do this: ${messageOf(error)}`,
+    'Grant it what docs/roles-and-privileges.md lists for an operator; to look is enough with SELECT.',
+    { cause: error },
+  );
+}

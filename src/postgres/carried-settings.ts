@@ -1,0 +1,100 @@
+import pg from 'pg';
+
+/**
+ * Behind a transaction pooler a session is only a name: each transaction may run on another backend, whose settings
+ * are whatever its last user left. So every statement carries its own: BEGIN, the settings (local to the transaction),
+ * the statement and COMMIT go out as one burst with one Sync. The server ends the transaction without hearing from us
+ * again: a relay that freezes in between holds no lock of it, as with a statement of its own in a direct session.
+ */
+export type CarryingQuery = (config: pg.QueryArrayConfig) => Promise<readonly (string | null)[][]>;
+
+interface Part {
+  readonly text: string;
+  readonly values?: readonly unknown[];
+}
+
+/** A writer may have left REPEATABLE READ as its session's default; every guarantee here wants READ COMMITTED. */
+const BEGIN: Part = { text: 'begin isolation level read committed' };
+const COMMIT: Part = { text: 'commit' };
+const ROLLBACK: Part = { text: 'rollback' };
+
+/**
+ * What every transaction needs besides: no time limit that another user of the backend left behind, and a short one for
+ * our own BEGIN ... COMMIT sequences, since nobody terminates the backend of a leader that froze in one.
+ */
+const POOLED_SETTINGS = { lock_timeout: '0', idle_in_transaction_session_timeout: '3s' };
+
+/** Statements of one client, each a transaction with these settings; `begin` to `commit` or `rollback` is one, too. */
+export function carrySettings(client: pg.Client, settings: Readonly<Record<string, string>>): CarryingQuery {
+  const carried = settingsPart({ ...settings, ...POOLED_SETTINGS });
+  /** The open transaction was begun by the caller, not by the burst of a statement that failed. */
+  let begun = false;
+
+  function burst(statement: Part): readonly Part[] {
+    const idle = client.getTransactionStatus() === 'I';
+    if (!idle && begun) return [statement];
+    begun = BEGINS.test(statement.text);
+    const opening = idle ? [BEGIN, carried] : [ROLLBACK, BEGIN, carried];
+    return begun ? opening : [...opening, statement, COMMIT];
+  }
+
+  return (config) =>
+    new Promise((resolve, reject) => {
+      const statement: Part = { text: config.text, values: config.values ?? [] };
+      let parts: readonly Part[] = [];
+      const query = Object.assign(new pg.Query(config), {
+        submit(connection: pg.Connection) {
+          parts = burst(statement); // Only now is the transaction of the statement before it known to be over.
+          send(connection as unknown as Wire, parts);
+          return null;
+        },
+        callback(error: Error | null, results: Rows | Rows[]) {
+          if (error) return reject(error);
+          const own = Array.isArray(results) ? results[parts.indexOf(statement)] : results;
+          resolve(own?.rows ?? []);
+        },
+      });
+      client.query(query);
+    });
+}
+
+const BEGINS = /^\s*(begin|start\s+transaction)\b/i;
+
+interface Rows {
+  readonly rows: (string | null)[][];
+}
+
+/** Settings of the socket are those of the pooler's own connection, and none of ours. */
+function settingsPart(settings: Readonly<Record<string, string>>): Part {
+  const entries = Object.entries(settings).filter(([name]) => !name.startsWith('tcp_'));
+  const calls = entries.map((_, i) => `set_config($${2 * i + 1}, $${2 * i + 2}, true)`);
+  return { text: `select ${calls.join(', ')}`, values: entries.flat() };
+}
+
+/** pg's connection as `pg.Query` itself uses it; its published types are older. */
+interface Wire {
+  readonly stream: { cork(): void; uncork(): void };
+  parse(statement: { text: string }): void;
+  bind(values: { values: readonly unknown[]; valueMapper: (value: unknown) => unknown }): void;
+  describe(portal: { type: 'P'; name: string }): void;
+  execute(portal: object): void;
+  sync(): void;
+}
+
+function send(connection: Wire, parts: readonly Part[]): void {
+  connection.stream.cork();
+  try {
+    for (const { text, values = [] } of parts) {
+      connection.parse({ text });
+      connection.bind({ values, valueMapper: prepareValue });
+      connection.describe({ type: 'P', name: '' });
+      connection.execute({});
+    }
+    connection.sync();
+  } finally {
+    connection.stream.uncork();
+  }
+}
+
+/** Numbers, dates and arrays as `client.query` writes them. */
+const { prepareValue } = (pg as unknown as { utils: { prepareValue: (value: unknown) => unknown } }).utils;

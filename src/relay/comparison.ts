@@ -1,0 +1,117 @@
+import type { Batch } from '../batch-log/batch.ts';
+import { planIfLeading } from '../batch-log/plan.ts';
+import { lastBatch } from '../batch-log/recover.ts';
+import { messageOf, PostcommitError } from '../errors.ts';
+import type { StreamState } from '../jetstream/index.ts';
+import { createDeferred, type Deferred } from '../lifecycle/deferred.ts';
+import { abandonStream } from './abandon.ts';
+import { adoptStream, recreated } from './adopt.ts';
+import type { Adopted, Adoption, LaneContext } from './lane.ts';
+import type { LaneLetters } from './lane-letters.ts';
+import type { LaneLog } from './lane-log.ts';
+import type { Outlet } from './outlet.ts';
+import { type PreparedStream, prepareStream } from './prepare-stream.ts';
+
+/** How a lane leaves doubt and pauses: it finds its stream, makes sure it is the one planned for, and compares. */
+export interface Comparing {
+  /** One attempt. `ended`: the stream is gone and no lane any more, nothing is left to do for it. */
+  attempt(signal: AbortSignal): Promise<'flowing' | 'waiting' | 'fenced' | 'ended'>;
+  /** The stream was recreated or restored: go on with it at the next attempt. */
+  adopt(mode: Adoption): Promise<Adopted>;
+  readonly adopting: boolean;
+  /** The lane publishes: there is nothing to adopt. */
+  adopted(): void;
+  close(): void;
+}
+
+export interface ComparingOptions {
+  readonly context: LaneContext;
+  readonly outlet: Outlet;
+  readonly log: LaneLog;
+  readonly letters: LaneLetters;
+  readonly know: (stream: StreamState) => void;
+}
+
+export function createComparing({ context, outlet, log, letters, know }: ComparingOptions): Comparing {
+  const { options, session, link, closing } = context;
+  const { gate } = outlet;
+  let adoption: { mode: Adoption; done: Deferred<Adopted> } | undefined;
+
+  const finish = (republished: number): void => {
+    adoption?.done.resolve({ kind: 'adopted', incarnation: log.incarnation ?? '', republished });
+    adoption = undefined;
+  };
+  const wait = (outcome: string, reason: string): 'waiting' => {
+    gate.pause({ outcome, reason });
+    return 'waiting';
+  };
+
+  async function withoutStream(
+    prepared: Unfit,
+    last: Batch | undefined,
+  ): Promise<'waiting' | 'fenced' | 'ended'> {
+    if (!prepared.missing || !closing || last === undefined)
+      return wait(prepared.pause.outcome, prepared.pause.reason);
+    if ((await abandonStream({ session, last, letters, log })) === 'fenced') return 'fenced';
+    context.onMoved();
+    return 'ended';
+  }
+
+  async function withAnother(stream: StreamState, last: Batch, signal: AbortSignal) {
+    if (adoption === undefined) {
+      gate.pause(recreated(last, stream));
+      return 'waiting';
+    }
+    const { settledTo } = outlet;
+    log.restart(last, stream.created);
+    const row = await adoptStream({ session, last, stream, mode: adoption.mode, settledTo, log });
+    if ((await planIfLeading(session, [row])) === 'fenced') return 'fenced';
+    const outcome = await outlet.compare({ stream, last: row, giveUp: true, signal });
+    if (outcome === 'flowing') finish(row.lastSequence - row.firstSequence + 1);
+    return outcome;
+  }
+
+  async function compare(signal: AbortSignal) {
+    const last = await lastBatch(session, options.stream);
+    const giveUp = adoption !== undefined;
+    const provision = context.provision || giveUp;
+    const planned = last !== undefined && !giveUp;
+    const prepared = await prepareStream(link, options, { provision, planned, signal });
+    if (prepared.kind === 'unfit') return withoutStream(prepared, last);
+    const { state: stream } = prepared;
+    know(stream);
+    if (last !== undefined && last.incarnation !== stream.created) return withAnother(stream, last, signal);
+    const outcome = await outlet.compare({ stream, last, giveUp, signal });
+    if (outcome === 'flowing') finish(0);
+    return outcome;
+  }
+
+  return {
+    async attempt(signal) {
+      if (!link.connected) return wait('unavailable', 'the connection to NATS is lost; it is being restored');
+      try {
+        return await compare(signal);
+      } catch (error) {
+        // Only the broker's outages are values here; the database's end the term.
+        if (!(error instanceof PostcommitError) || error.code !== 'broker-unreachable') throw error;
+        return wait('unavailable', messageOf(error));
+      }
+    },
+    adopt(mode) {
+      adoption?.done.resolve({ kind: 'refused', reason: 'another request took its place' });
+      const done = createDeferred<Adopted>();
+      adoption = { mode, done };
+      return done.promise;
+    },
+    get adopting() {
+      return adoption !== undefined;
+    },
+    adopted: () => finish(0),
+    close() {
+      adoption?.done.resolve({ kind: 'refused', reason: 'the leadership ended' });
+      adoption = undefined;
+    },
+  };
+}
+
+type Unfit = Extract<PreparedStream, { kind: 'unfit' }>;

@@ -1,0 +1,39 @@
+import { sleep } from '../../lifecycle/abort.ts';
+import type { AdoptDetail } from './details.ts';
+import { answered, type Handling, type OperatorContext } from './handling.ts';
+
+const PATIENCE_MS = 20_000;
+
+/** A lane that stopped at another stream than the one it planned for goes on with it. */
+export async function adopt(
+  { lanes }: OperatorContext,
+  { stream, mode }: AdoptDetail,
+  signal: AbortSignal,
+): Promise<Handling> {
+  const lane = lanes.find((one) => one.stream === stream);
+  if (lane === undefined)
+    return answered({
+      error: `no lane has the stream '${stream}': ${lanes.map((one) => one.stream).join(', ')}`,
+    });
+  if (lane.state.kind === 'flowing')
+    return answered({
+      adopted: false,
+      reason: `stream '${stream}' is the one planned for, and the lane publishes`,
+    });
+  const patience = new AbortController();
+  const outcome = await Promise.race([
+    lane.adopt(mode),
+    sleep(PATIENCE_MS, AbortSignal.any([signal, patience.signal])),
+  ]);
+  patience.abort();
+  if (signal.aborted) return { kind: 'abandoned' };
+  if (outcome === undefined) {
+    const { state } = lane;
+    return answered({
+      adopted: false,
+      reason: state.kind === 'paused' ? state.pause.reason : 'it takes too long',
+    });
+  }
+  if (outcome.kind === 'refused') return answered({ adopted: false, reason: outcome.reason });
+  return answered({ adopted: true, incarnation: outcome.incarnation, republished: outcome.republished });
+}

@@ -1,0 +1,45 @@
+import { z } from 'zod';
+import type { RequestKind } from '../../requests/requests.ts';
+
+export const selectionDetail = z.strictObject({
+  ids: z.array(z.int().positive()).optional(),
+  stream: z.string().optional(),
+  outcome: z.enum(['refused', 'misrouted', 'moved', 'held']).optional(),
+  keys: z.array(z.string()).optional(),
+});
+
+const bound = z.int().positive().optional();
+
+export const replayDetail = z.strictObject({
+  /** Positions in the outbox, both included. */
+  fromPosition: bound,
+  toPosition: bound,
+  /** Sequences of this stream, both included. */
+  stream: z.string().optional(),
+  fromSequence: bound,
+  toSequence: bound,
+  /** When the event was inserted. */
+  since: z.iso.datetime({ offset: true }).optional(),
+  until: z.iso.datetime({ offset: true }).optional(),
+  key: z.string().optional(),
+  /** A subject, or a pattern with wildcards. */
+  subject: z.string().optional(),
+});
+
+export const adoptDetail = z.strictObject({
+  stream: z.string(),
+  mode: z.enum(['continue', 'republish']).default('continue'),
+});
+
+/** What each kind of request may say; anything else is answered with what is wrong about it. */
+export const DETAILS = {
+  retry: selectionDetail,
+  discard: selectionDetail,
+  replay: replayDetail,
+  adopt: adoptDetail,
+  audit: z.looseObject({}),
+} as const satisfies Readonly<Record<RequestKind, z.ZodType>>;
+
+export type SelectionDetail = z.infer<typeof selectionDetail>;
+export type ReplayDetail = z.infer<typeof replayDetail>;
+export type AdoptDetail = z.infer<typeof adoptDetail>;

@@ -1,0 +1,37 @@
+import type { Session } from '../../postgres/session.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import type { Lane } from '../lane.ts';
+import type { Router } from '../router.ts';
+
+/**
+ * What operators ask of the leader, one request after the other. Everything that goes to a stream passes the batch log,
+ * so nobody but the leader may publish a retry or a replay. A request that a crash interrupts is taken up again: no retry
+ * is planned twice, of a replay at most the portion that was under way.
+ */
+export interface OperatorContext {
+  readonly session: Session;
+  readonly epoch: number;
+  readonly lanes: readonly Lane[];
+  readonly router: Router;
+  readonly logger: Logger;
+  /** Every event below it was read by all lanes. */
+  readonly openFrom: () => number;
+  /** True once after a lane has handed events over to another one. */
+  readonly takeMoved: () => boolean;
+  /** Looks for events that reading has passed over; says what it found. */
+  readonly audit: () => Promise<Answer>;
+}
+
+/** What came of a request, as it is written into its row. */
+export type Answer = Readonly<Record<string, unknown>>;
+
+export type Handling =
+  | { readonly kind: 'answered'; readonly answer: Answer }
+  /** Another epoch leads. */
+  | { readonly kind: 'fenced' }
+  /** The leadership ends: the next one goes on with it. */
+  | { readonly kind: 'abandoned' };
+
+export function answered(answer: Answer): Handling {
+  return { kind: 'answered', answer };
+}

@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { sleep } from '../../lifecycle/abort.ts';
+import { answerIfLeading, type OperatorRequest, openRequests } from '../../requests/requests.ts';
+import { adopt } from './adopt.ts';
+import { discard, retry } from './dead-letters.ts';
+import { type AdoptDetail, DETAILS, type ReplayDetail, type SelectionDetail } from './details.ts';
+import { answered, type Handling, type OperatorContext } from './handling.ts';
+import { replay } from './replay.ts';
+
+const ASK_EVERY_MS = 1_000;
+
+/** Answers requests until the signal aborts. */
+export async function serveOperators(
+  context: OperatorContext,
+  signal: AbortSignal,
+): Promise<'stopped' | 'fenced'> {
+  let moved = true;
+  while (!signal.aborted) {
+    if (moved || context.takeMoved()) {
+      moved = false;
+      if ((await retry(context, { outcome: 'moved' })).kind === 'abandoned') return 'stopped';
+    }
+    for (const request of await openRequests(context.session)) {
+      const end = await serve(context, request, signal);
+      if (end !== 'served') return end;
+    }
+    await sleep(ASK_EVERY_MS, signal);
+  }
+  return 'stopped';
+}
+
+async function serve(
+  context: OperatorContext,
+  request: OperatorRequest,
+  signal: AbortSignal,
+): Promise<'served' | 'stopped' | 'fenced'> {
+  const { session, epoch, logger } = context;
+  const handling = await handle(context, request, signal);
+  if (handling.kind === 'fenced') return 'fenced';
+  if (handling.kind === 'abandoned' || signal.aborted) return 'stopped';
+  const { id, kind } = request;
+  const { answer } = handling;
+  logger.info({ event: 'request-finished', id, kind, answer }, `request ${id} (${kind}) is finished`);
+  return (await answerIfLeading(session, epoch, { id, result: answer, finished: true }))
+    ? 'served'
+    : 'fenced';
+}
+
+async function handle(
+  context: OperatorContext,
+  request: OperatorRequest,
+  signal: AbortSignal,
+): Promise<Handling> {
+  const detail = DETAILS[request.kind].safeParse(request.detail);
+  if (!detail.success)
+    return answered({ error: `the request makes no sense: ${z.prettifyError(detail.error)}` });
+  switch (request.kind) {
+    case 'retry':
+      return retry(context, detail.data as SelectionDetail);
+    case 'discard':
+      return discard(context, detail.data as SelectionDetail);
+    case 'replay':
+      return replay(context, request.id, detail.data as ReplayDetail);
+    case 'adopt':
+      return adopt(context, detail.data as AdoptDetail, signal);
+    case 'audit':
+      return answered(await context.audit());
+  }
+}

@@ -1,0 +1,133 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { EmbeddedNats } from '../../src/embedded/index.ts';
+import { askLeader, readLetters } from '../support/dead-letters.ts';
+import { startNats } from '../support/services.ts';
+import { readStream } from '../support/stream-history.ts';
+import { openStage, type RunningRelay, type Stage } from './stage.ts';
+
+let nats: EmbeddedNats;
+beforeAll(async () => {
+  nats = await startNats();
+});
+afterAll(() => nats[Symbol.asyncDispose]());
+
+test('a stream made anew is adopted: what was not stored goes onto it, what was counts as published', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await stage.write(20);
+  await stage.untilDrained();
+  await recreate(stage);
+  await stage.write(5);
+  await untilReason(relay, 'postcommit adopt');
+  expect(await askLeader(stage.pool, 'adopt', { stream: stage.stream })).toMatchObject({ adopted: true });
+  await untilPositions(stage, [21, 22, 23, 24, 25]);
+  await stage.write(5);
+  await untilPositions(stage, [21, 22, 23, 24, 25, 26, 27, 28, 29, 30]);
+  await relay.relay.stop();
+  await using _next = await stage.startRelay();
+  await stage.write(1);
+  await untilPositions(stage, [21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31]);
+});
+
+test('with republish, everything that the outbox still holds goes onto it, in order and before what is new', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await stage.write(3_000);
+  await stage.untilDrained();
+  await recreate(stage);
+  await stage.write(10);
+  await untilReason(relay, '--republish');
+  expect(await askLeader(stage.pool, 'adopt', { stream: stage.stream, mode: 'republish' })).toMatchObject({
+    adopted: true,
+    republished: 3_010, // With the ten that were planned for the old one.
+  });
+  await untilPositions(stage, countTo(3_010));
+});
+
+test('a stream that was deleted is made anew when it is adopted', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await stage.write(10);
+  await stage.untilDrained();
+  await stage.jsm.streams.delete(stage.stream);
+  await stage.write(2);
+  await untilReason(relay, 'it was deleted');
+  expect(await askLeader(stage.pool, 'adopt', { stream: stage.stream })).toMatchObject({ adopted: true });
+  await untilPositions(stage, [11, 12]);
+});
+
+test('relays killed in the midst of a republishing lose and double nothing', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  {
+    await using _relay = await stage.startRelay();
+    await stage.write(10_000);
+    await stage.untilDrained();
+  }
+  await recreate(stage);
+  let asked: Promise<unknown> | undefined;
+  for (const share of [0.1, 0.4, 0.7]) {
+    await using relay = await stage.startRelayProcess();
+    await relay.line('role', ({ role }) => role === 'leader');
+    asked ??= askLeader(stage.pool, 'adopt', { stream: stage.stream, mode: 'republish' });
+    await expect.poll(stage.lastSequence, { timeout: 20_000, interval: 1 }).toBeGreaterThan(10_000 * share);
+    relay.kill('SIGKILL');
+    await relay.exit;
+  }
+  await using _relay = await stage.startRelay();
+  await untilPositions(stage, countTo(10_000));
+  await asked;
+});
+
+test('a lane that publishes has nothing to adopt, and a stream without a lane is unknown', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await relay.until('publishing');
+  expect(await askLeader(stage.pool, 'adopt', { stream: stage.stream })).toMatchObject({ adopted: false });
+  expect(await askLeader(stage.pool, 'adopt', { stream: 'other' })).toMatchObject({
+    error: expect.stringContaining("no lane has the stream 'other'"),
+  });
+  expect(await askLeader(stage.pool, 'adopt', { strem: 'typo' })).toMatchObject({
+    error: expect.stringContaining('stream'),
+  });
+});
+
+test('a replay is a copy with a message id of its own; the event id stays', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using _relay = await stage.startRelay();
+  await stage.write(1_200);
+  await stage.untilDrained();
+  const replayed = await askLeader(stage.pool, 'replay', { fromPosition: 100, toPosition: 1_100 });
+  expect(replayed).toEqual({ replayed: 1_001 });
+  await untilPositions(stage, [...countTo(1_200), ...countTo(1_100).slice(99)]);
+  expect(
+    await askLeader(stage.pool, 'replay', { stream: stage.stream, fromSequence: 5, toSequence: 7 }),
+  ).toEqual({
+    replayed: 3,
+  });
+  await untilPositions(stage, [...countTo(1_200), ...countTo(1_100).slice(99), 5, 6, 7]);
+  expect(await askLeader(stage.pool, 'replay', { subject: 'nothing.>' })).toEqual({ replayed: 0 });
+  expect(await stage.faults()).toEqual([]);
+  const messages = await readStream(stage.jsm, stage.stream);
+  expect(messages.at(-1)?.eventId).toBe(messages[6]?.eventId);
+  expect(await readLetters(stage.pool)).toEqual([]);
+});
+
+async function recreate({ jsm, stream }: Stage): Promise<void> {
+  await jsm.streams.delete(stream);
+  await jsm.streams.add({ name: stream, subjects: [`${stream}.>`] });
+}
+
+async function untilReason({ relay }: RunningRelay, words: string): Promise<void> {
+  await expect.poll(() => relay.status().lanes[0]?.reason, { timeout: 15_000 }).toContain(words);
+}
+
+async function untilPositions(stage: Stage, positions: readonly number[]): Promise<void> {
+  const count = async () => (await stage.jsm.streams.info(stage.stream)).state.messages;
+  await expect.poll(count, { timeout: 20_000, interval: 20 }).toBeGreaterThanOrEqual(positions.length);
+  const messages = await readStream(stage.jsm, stage.stream);
+  expect(messages.map(({ position }) => position)).toEqual(positions);
+}
+
+function countTo(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i + 1);
+}
