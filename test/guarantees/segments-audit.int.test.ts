@@ -200,3 +200,27 @@ test.concurrent('of several lanes, one of them paused: only what was passed over
   expect(await faultsOfStreams(lanes)).toEqual([]);
   expect((await relay.metrics.auditFoundEvents.get()).values[0]?.value).toBe(2);
 });
+
+test.concurrent('a dead letter outlives its leaf: retried after that, its event arrives whole', async ({
+  expect,
+}) => {
+  await using stage = await openStage({ config: { max_msg_size: 10_000 } });
+  await using relay = await stage.startRelay({ retentionMs: 600 });
+  const payload = 'large '.repeat(4_000);
+  await stage.write(1, { payload, key: 'k' });
+  await stage.write(3);
+  await untilStored(expect, stage, 3);
+  await expect
+    .poll(() => relay.lines.map(({ event }) => event), { timeout: ROUNDS_MS })
+    .toContain('segment-emptied');
+  const { rows } = await stage.pool.query(
+    'select state, (select count(*) from postcommit.outbox)::int as rows from postcommit.dead_letters',
+  );
+  expect(rows).toEqual([{ state: 'parked', rows: 0 }]);
+  await stage.jsm.streams.update(stage.stream, { max_msg_size: -1 });
+  await stage.pool.query(`insert into postcommit.requests (kind) values ('retry')`);
+  await untilStored(expect, stage, 4);
+  const message = await stage.jsm.streams.getMessage(stage.stream, { seq: 4 });
+  expect(message?.string()).toBe(`${payload} 1`);
+  expect(message?.header.get('Postcommit-Key')).toBe('k');
+});
