@@ -81,9 +81,9 @@ describe('a leaf is emptied only when every event in it is stored', () => {
 
   test('what had no slots before the lane got some is planned again where it was not stored', async () => {
     await rig.insert(3);
-    await rig.plan({ ordering: 'key', positions: [1, 2], first: 10 });
+    await rig.plan({ ordering: 'key', positions: [1, 2], first: 700 });
     await rig.plan({ kind: 'again', positions: [2], first: 20 });
-    await rig.plan({ positions: [3] });
+    await rig.plan({ positions: [3], first: 21 });
     expect(await rig.empty(0, [settledTo(19)])).toEqual({ kind: 'unsettled', rows: 2, streams: ['a'] });
     expect(await rig.empty(0, [settledTo(21)])).toEqual({ kind: 'emptied' });
   });
