@@ -18,7 +18,7 @@ export async function abandonStream(options: {
   readonly log: LaneLog;
 }): Promise<PlanOutcome> {
   const { session, last, letters, log } = options;
-  const positions = await unsettled({ session, last, settledTo: last.settledTo });
+  const positions = await unsettled({ session, last, settledTo: null });
   const events = await eventsAt(session, [...positionsOf(positions)]);
   const dead = [...events.values()].map((event) =>
     letters.letterFor(event, {

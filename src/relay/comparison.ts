@@ -62,7 +62,7 @@ export function createComparing({ context, outlet, log, letters, know }: Compari
       gate.pause(recreated(last, stream));
       return 'waiting';
     }
-    const { settledTo } = outlet;
+    const settledTo = (options.ordering ?? 'stream') === 'stream' ? outlet.settledTo : null;
     log.restart(last, stream.created);
     const row = await adoptStream({ session, last, stream, mode: adoption.mode, settledTo, log });
     if ((await planIfLeading(session, [row])) === 'fenced') return 'fenced';

@@ -6,19 +6,21 @@ import { createPublisher, encodeHeaders, type StreamState } from '../jetstream/i
 import type { Cargo } from './cargo.ts';
 import { eventsAt } from './events-at.ts';
 import { createGate } from './gate.ts';
-import { createKeyQueue } from './key-queue.ts';
+import { type Consignment, createKeyQueue } from './key-queue.ts';
 import type { Pause } from './lane-state.ts';
 import { type LookUp, lookUpUnsettled, type Missing } from './look-up.ts';
 import { hasMoved, movedLetter, type Outlet, type OutletContext } from './outlet.ts';
 
 const LOAD_AT_ONCE = 500;
 const LOADED_AT_MOST = 2_048;
+const DUPLICATES_AT_ONCE = 256;
+const DUPLICATES_WAIT_MS = 200;
 
-/** An event that the broker will never take, and the token that still blocks its key. */
+/** Dead letters to be written, and the token that still blocks their key; undefined where its head is dead already. */
 interface Grave {
-  readonly token: number;
-  readonly event: StoredEvent;
-  readonly reason: string;
+  readonly token: number | undefined;
+  readonly batch: number;
+  readonly letters: readonly NewLetter[];
 }
 
 /**
@@ -43,6 +45,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   let asOfMs = 0;
   let givingUp = false;
   let graves: Grave[] = [];
+  let firstDuplicateAtMs = 0;
   let known: StreamState | undefined;
 
   const gate = createGate({ link, meter, wake, onClose: () => publisher.abandon() });
@@ -62,27 +65,61 @@ export function createKeyOutlet(context: OutletContext): Outlet {
         letters.settled(event.position, 'event');
         changed();
       }
+      verifyDuplicates();
       pump();
     },
     onFailure(token, outcome) {
       meter.failed(outcome.kind);
-      const event = queue.at(token)?.event;
-      if (outcome.kind === 'refused' && event !== undefined)
-        return bury({ token, event, reason: outcome.reason });
+      const consignment = queue.at(token);
+      const event = consignment?.event;
+      if (outcome.kind === 'refused' && consignment !== undefined)
+        return bury(token, consignment, outcome.reason);
       if (outcome.kind === 'duplicate') {
+        if (duplicates.size === 0) firstDuplicateAtMs = performance.now();
         if (event !== undefined) duplicates.set(event.position, outcome.sequence);
-        gate.doubt('the broker calls it a duplicate, which proves nothing');
-      } else if (outcome.kind === 'ambiguous') gate.doubt(outcome.reason);
+        verifyDuplicates();
+      } else if (outcome.kind === 'ambiguous') gate.fruitless(outcome.reason);
       else gate.pause({ outcome: outcome.kind, reason: outcome.reason });
     },
     onRoom: () => pump(),
   });
 
-  function bury(grave: Grave): void {
+  /** Each look into the stream costs time: what is called a duplicate waits for others, while its key waits for it. */
+  function verifyDuplicates(): void {
+    if (duplicates.size === 0 || gate.state.kind !== 'flowing') return;
+    const waitedMs = performance.now() - firstDuplicateAtMs;
+    if (publisher.inFlight === 0 || duplicates.size >= DUPLICATES_AT_ONCE || waitedMs > DUPLICATES_WAIT_MS)
+      gate.doubt('the broker calls some of them duplicates, which proves nothing');
+  }
+
+  /**
+   * A refused event is set aside, and where keys hold, the later ones of its key with it. Their key waits from this
+   * moment on, whatever is being planned meanwhile; until it is written down, the event blocks its key.
+   */
+  function bury(token: number, { event, batch }: Consignment, reason: string): void {
     const pause = letters.refused();
-    if (pause === undefined) graves.push(grave);
-    else gate.pause(pause);
+    if (pause !== undefined) {
+      gate.pause(pause);
+      return;
+    }
+    const head = letters.letterFor(event, { state: 'parked', outcome: 'refused', reason });
+    const followers = options.deadLetters === 'hold' && event.key !== null ? queue.followers(event.key) : [];
+    const dead = [head, ...followers.map((follower) => heldLetter(follower.event))];
+    letters.commit(dead);
+    graves.push({ token, batch, letters: dead });
     changed();
+  }
+
+  /** Its head died after this was planned. */
+  function holdBack(event: StoredEvent, batch: number): void {
+    const dead = [heldLetter(event)];
+    letters.commit(dead);
+    graves.push({ token: undefined, batch, letters: dead });
+  }
+
+  function heldLetter(event: StoredEvent): NewLetter {
+    const reason = 'it waits behind a dead event of its key: retry or discard that one';
+    return letters.letterFor(event, { state: 'held', outcome: 'held', reason });
   }
 
   function pump(): void {
@@ -100,22 +137,12 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     }
   }
 
-  /** Sets refused events aside, and where keys hold, the later ones of their keys with them. */
   async function buryAll(): Promise<boolean> {
     const buried = graves;
-    graves = [];
-    const dead: NewLetter[] = [];
-    for (const { event, reason } of buried) {
-      dead.push(letters.letterFor(event, { state: 'parked', outcome: 'refused', reason }));
-      const followers =
-        options.deadLetters === 'hold' && event.key !== null ? queue.followers(event.key) : [];
-      const why = `it waits behind the event at position ${event.position}, which was refused`;
-      for (const follower of followers)
-        dead.push(letters.letterFor(follower.event, { state: 'held', outcome: 'held', reason: why }));
-    }
+    const dead = buried.flatMap((grave) => grave.letters);
     if (!(await parkIfLeading(session, epoch, dead))) return false;
-    letters.commit(dead);
-    for (const { token } of buried) queue.done(token);
+    graves = graves.slice(buried.length);
+    for (const { token } of buried) if (token !== undefined) queue.done(token);
     changed();
     pump();
     return true;
@@ -151,9 +178,13 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       return false;
     }
     if (!(await handOver(events))) return false;
+    const retried = new Set(letters.inState('retrying'));
     for (const missing of part) {
       const event = events.get(missing.position);
-      if (event !== undefined) consign(missing, event);
+      if (event === undefined) continue;
+      const { position, batch, replay } = missing;
+      if (!replay && !retried.has(position) && letters.holds(event.key)) holdBack(event, batch);
+      else consign(missing, event);
     }
     return true;
   }
@@ -192,7 +223,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   const outlet: Outlet = {
     gate,
     get pending() {
-      return queue.pending + outlet.behind;
+      return queue.pending + outlet.behind + graves.filter(({ token }) => token === undefined).length;
     },
     get pendingBytes() {
       return queue.pendingBytes;
@@ -204,8 +235,10 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       return settledTo;
     },
     get settledBatch() {
-      const lowest = refill[loaded]?.batch ?? queue.lowestBatch;
-      return lowest === undefined ? handedOver : Math.min(lowest, queue.lowestBatch ?? lowest) - 1;
+      const open = [refill[loaded]?.batch, queue.lowestBatch, ...graves.map(({ batch }) => batch)].filter(
+        isNumber,
+      );
+      return open.length === 0 ? handedOver : Math.min(...open) - 1;
     },
     get behind() {
       return refill.length - loaded;
@@ -221,14 +254,13 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     send(cargo: readonly Cargo[], row: Batch) {
       for (const one of cargo) {
         if (one.kind !== 'event') throw new Error('markers have no place outside the chain');
-        queue.add({
-          event: one.event,
-          batch: row.batch,
-          messageId: one.messageId,
-          safeUntilMs: Number.POSITIVE_INFINITY,
-        });
+        const { batch, kind } = row;
+        const { event, messageId } = one;
+        if (kind === 'new' && letters.holds(event.key)) holdBack(event, batch);
+        else queue.add({ event, batch, messageId, safeUntilMs: Number.POSITIVE_INFINITY });
       }
       handedOver = row.batch;
+      if (graves.length > 0) changed();
       pump();
     },
     async feed() {
@@ -278,4 +310,8 @@ function outlived(position: number, stream: string): Pause {
     outcome: 'refused',
     reason: `stream '${stream}' lost events that the outbox no longer holds, the first of them at position ${position}: the loss is older than the retention. Restore the stream, or give those events up: postcommit adopt --stream ${stream}`,
   };
+}
+
+function isNumber(value: number | undefined): value is number {
+  return value !== undefined;
 }
