@@ -1,11 +1,11 @@
 import type { Batch } from '../batch-log/batch.ts';
-import type { NewLetter } from '../dead-letters/letter.ts';
 import { openLetters, parkIfLeading } from '../dead-letters/letters.ts';
 import type { StoredEvent } from '../event.ts';
 import { createPublisher, encodeHeaders, type StreamState } from '../jetstream/index.ts';
 import type { Cargo } from './cargo.ts';
 import { eventsAt } from './events-at.ts';
 import { createGate } from './gate.ts';
+import { createKeyGraves } from './key-graves.ts';
 import { type Consignment, createKeyQueue } from './key-queue.ts';
 import type { Pause } from './lane-state.ts';
 import { type LookUp, lookUpUnsettled, type Missing } from './look-up.ts';
@@ -16,13 +16,6 @@ const LOADED_AT_MOST = 2_048;
 const DUPLICATES_AT_ONCE = 256;
 const DUPLICATES_WAIT_MS = 200;
 
-/** Dead letters to be written, and the token that still blocks their key; undefined where its head is dead already. */
-interface Grave {
-  readonly token: number | undefined;
-  readonly batch: number;
-  readonly letters: readonly NewLetter[];
-}
-
 /**
  * `key` and `none` ordering, on a stream that others may write to. There are no slots: message ids protect a repeat
  * inside the duplicate window, and beyond half of it the stream is looked into before anything is repeated.
@@ -32,6 +25,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   const { options, session, link, source, epoch, log, letters, meter, changed, wake } = context;
   const { stream } = options;
   const queue = createKeyQueue({ perKey: options.ordering === 'key' });
+  const graves = createKeyGraves(context, queue);
   /** Sequences that the broker called duplicates, by position: it has their ids, which proves nothing. */
   const duplicates = new Map<number, number>();
   /** Positions whose id the broker knows although the stream does not hold them. */
@@ -44,7 +38,6 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   let loaded = 0;
   let asOfMs = 0;
   let givingUp = false;
-  let graves: Grave[] = [];
   let firstDuplicateAtMs = 0;
   let known: StreamState | undefined;
 
@@ -92,34 +85,10 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       gate.doubt('the broker calls some of them duplicates, which proves nothing');
   }
 
-  /**
-   * A refused event is set aside, and where keys hold, the later ones of its key with it. Their key waits from this
-   * moment on, whatever is being planned meanwhile; until it is written down, the event blocks its key.
-   */
-  function bury(token: number, { event, batch }: Consignment, reason: string): void {
-    const pause = letters.refused();
-    if (pause !== undefined) {
-      gate.pause(pause);
-      return;
-    }
-    const head = letters.letterFor(event, { state: 'parked', outcome: 'refused', reason });
-    const followers = options.deadLetters === 'hold' && event.key !== null ? queue.followers(event.key) : [];
-    const dead = [head, ...followers.map((follower) => heldLetter(follower.event))];
-    letters.commit(dead);
-    graves.push({ token, batch, letters: dead });
+  function bury(token: number, consignment: Consignment, reason: string): void {
+    const pause = graves.refuse(token, consignment, reason);
+    if (pause !== undefined) gate.pause(pause);
     changed();
-  }
-
-  /** Its head died after this was planned. */
-  function holdBack(event: StoredEvent, batch: number): void {
-    const dead = [heldLetter(event)];
-    letters.commit(dead);
-    graves.push({ token: undefined, batch, letters: dead });
-  }
-
-  function heldLetter(event: StoredEvent): NewLetter {
-    const reason = 'it waits behind a dead event of its key: retry or discard that one';
-    return letters.letterFor(event, { state: 'held', outcome: 'held', reason });
   }
 
   function pump(): void {
@@ -138,11 +107,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   }
 
   async function buryAll(): Promise<boolean> {
-    const buried = graves;
-    const dead = buried.flatMap((grave) => grave.letters);
-    if (!(await parkIfLeading(session, epoch, dead))) return false;
-    graves = graves.slice(buried.length);
-    for (const { token } of buried) if (token !== undefined) queue.done(token);
+    if (!(await graves.close())) return false;
     changed();
     pump();
     return true;
@@ -183,7 +148,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       const event = events.get(missing.position);
       if (event === undefined) continue;
       const { position, batch, replay } = missing;
-      if (!replay && !retried.has(position) && letters.holds(event.key)) holdBack(event, batch);
+      if (!replay && !retried.has(position) && letters.holds(event.key)) graves.holdBack(event, batch);
       else consign(missing, event);
     }
     return true;
@@ -216,14 +181,13 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     settledTo = highest === 0 ? null : Math.min(highest, lastSequence);
     judgeLetters(stored, missing);
     queue.clear();
-    graves = [];
     [refill, loaded, asOfMs] = [missing, 0, lookedAtMs];
   }
 
   const outlet: Outlet = {
     gate,
     get pending() {
-      return queue.pending + outlet.behind + graves.filter(({ token }) => token === undefined).length;
+      return queue.pending + outlet.behind + graves.heldBack;
     },
     get pendingBytes() {
       return queue.pendingBytes;
@@ -235,9 +199,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       return settledTo;
     },
     get settledBatch() {
-      const open = [refill[loaded]?.batch, queue.lowestBatch, ...graves.map(({ batch }) => batch)].filter(
-        isNumber,
-      );
+      const open = [refill[loaded]?.batch, queue.lowestBatch, graves.lowestBatch].filter(isNumber);
       return open.length === 0 ? handedOver : Math.min(...open) - 1;
     },
     get behind() {
@@ -245,7 +207,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     },
     get hungry() {
       return (
-        graves.length > 0 ||
+        !graves.isEmpty ||
         (outlet.behind > 0 && gate.state.kind === 'flowing' && queue.pending <= LOADED_AT_MOST / 2)
       );
     },
@@ -256,22 +218,22 @@ export function createKeyOutlet(context: OutletContext): Outlet {
         if (one.kind !== 'event') throw new Error('markers have no place outside the chain');
         const { batch, kind } = row;
         const { event, messageId } = one;
-        if (kind === 'new' && letters.holds(event.key)) holdBack(event, batch);
+        if (kind === 'new' && letters.holds(event.key)) graves.holdBack(event, batch);
         else queue.add({ event, batch, messageId, safeUntilMs: Number.POSITIVE_INFINITY });
       }
       handedOver = row.batch;
-      if (graves.length > 0) changed();
+      if (!graves.isEmpty) changed();
       pump();
     },
     async feed() {
       while (outlet.hungry) {
-        if (graves.length > 0 && !(await buryAll())) return 'fenced';
+        if (!graves.isEmpty && !(await buryAll())) return 'fenced';
         if (outlet.behind > 0 && (await loadMore()) === 'stopped') return 'fed';
       }
       return 'fed';
     },
     async compare({ stream: state, last, giveUp, signal }) {
-      if (graves.length > 0 && !(await buryAll())) return 'fenced';
+      if (!graves.isEmpty && !(await buryAll())) return 'fenced';
       givingUp = giveUp;
       known = state;
       windowMs = state.duplicateWindowMs;
