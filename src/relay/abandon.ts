@@ -1,5 +1,6 @@
 import type { Batch } from '../batch-log/batch.ts';
 import { type PlanOutcome, planIfLeading } from '../batch-log/plan.ts';
+import { logSpan } from '../batch-log/recover.ts';
 import { positionsOf } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import { unsettled } from './adopt.ts';
@@ -28,7 +29,7 @@ export async function abandonStream(options: {
     }),
   );
   log.restart(last, last.incarnation);
-  const end = last.lastSequence;
+  const end = Math.max(last.lastSequence, (await logSpan(session, last.stream, last.incarnation)).end);
   const row = log.next({ kind: 'new', first: end + 1, last: end, positions: [] });
   return planIfLeading(session, [{ ...row, settledTo: end, settledBatch: last.batch }], { letters: dead });
 }
