@@ -113,8 +113,8 @@ const OUTCOMES: Readonly<Record<string, Attempt>> = {
 };
 
 /**
- * A late writer waits for as long as this holds its locks, so it does little, and all of it in one message: a relay that
- * is frozen between two would hold them meanwhile. The comparison was made before; here it is only looked up whether
+ * A late writer waits for as long as this holds its locks, so it does little, and all of it in one statement: a relay
+ * that is frozen between two would hold them meanwhile. The comparison was made before; here it is only looked up whether
  * anybody has added to the leaf since. SHARE keeps writers out for that, and readers are kept out for the TRUNCATE only.
  */
 async function truncateIfUnchanged(
@@ -124,10 +124,8 @@ async function truncateIfUnchanged(
 ): Promise<Attempt> {
   if (leaf === undefined) throw new Error('a census of no leaf');
   const table = `postcommit.outbox_${leaf.segment}`;
-  const text = `begin isolation level read committed;
-    set local lock_timeout = '5ms';
-    set local synchronous_commit = local;
-    do $block$ declare kept int; begin
+  const text = `do $block$ declare kept int; begin
+      perform set_config('lock_timeout', '5ms', true), set_config('synchronous_commit', 'local', true);
       lock table ${table} in share mode nowait;
       if ${hasRowBeside(leaf.segment, leaf.rows.ranges())} then
         raise exception using errcode = 'PC001', message = 'rows were added';
@@ -141,14 +139,11 @@ async function truncateIfUnchanged(
       if not found then raise exception using errcode = 'PC002', message = 'another epoch leads'; end if;
       lock table ${table} in access exclusive mode nowait;
       truncate only ${table};
-    end $block$;
-    commit`;
+    end $block$`;
   try {
     await session.query({ text });
     return 'emptied';
   } catch (error) {
-    if (session.failed) throw error;
-    await session.query({ text: 'rollback' });
     const outcome = OUTCOMES[sqlState(error) ?? ''];
     if (outcome === undefined) throw error;
     return outcome;

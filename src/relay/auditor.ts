@@ -1,6 +1,7 @@
 import type { Coverage } from '../batch-log/coverage.ts';
 import { createDeferred, type Deferred } from '../lifecycle/deferred.ts';
 import {
+  byLeaf,
   confirmUncovered,
   type FindOptions,
   findUncovered,
@@ -60,6 +61,8 @@ export interface AuditorContext {
   readonly session: Session;
   /** All readers. */
   readonly captures: () => readonly Capture[];
+  /** The one that reads events with this subject for their lane. */
+  readonly readerOf: (subject: string) => Capture;
   readonly underWay: PlansUnderWay;
   readonly coverage: Coverage;
   readonly metrics: Metrics;
@@ -72,7 +75,7 @@ const NAMED = 100;
 const LOGGED = 10;
 
 export function createAuditor(context: AuditorContext): Auditor {
-  const { session, captures, underWay, coverage } = context;
+  const { session, captures, readerOf, underWay, coverage } = context;
   const wishes: Wish[] = [];
   const open = new Map<string, Uncovered>();
   const counted = createPositionSet();
@@ -85,10 +88,14 @@ export function createAuditor(context: AuditorContext): Auditor {
     try {
       const confirmed = await confirmUncovered(session, found);
       const left = leaveOut(confirmed, watch.positions);
-      if (left.leaves.length === 0) open.delete(key);
+      if (left.rows.length === 0) open.delete(key);
       else open.set(key, left);
-      coverage.readmit(positionsIn(left));
-      return unionOf(captures().map((capture) => capture.reopen(left.leaves)));
+      coverage.readmit(positionsIn(left.rows));
+      return unionOf(
+        captures().map((capture) =>
+          capture.reopen(byLeaf(left.rows.filter(({ subject }) => readerOf(subject) === capture))),
+        ),
+      );
     } finally {
       watch.end();
     }
@@ -110,7 +117,7 @@ export function createAuditor(context: AuditorContext): Auditor {
   function begin(): typeof searching {
     if (wishes.length === 0) return undefined;
     const taken = wishes.splice(0);
-    return { steps: findUncovered(session, optionsFor(taken, captures())), for: taken };
+    return { steps: findUncovered(session, optionsFor(taken, context)), for: taken };
   }
 
   async function goOn(deadlineMs: number): Promise<void> {
@@ -150,14 +157,21 @@ export function createAuditor(context: AuditorContext): Auditor {
   };
 }
 
-function optionsFor(wishes: readonly Wish[], captures: readonly Capture[]): FindOptions {
-  const readers = captures.map(({ state }) => state);
+function optionsFor(
+  wishes: readonly Wish[],
+  { captures, readerOf }: Pick<AuditorContext, 'captures' | 'readerOf'>,
+): FindOptions {
+  const readers = captures().map(({ state }) => state);
   const reused = wishes.map(({ options }) => options.reusedUpTo ?? Number.NEGATIVE_INFINITY);
   return {
     cursor: Math.max(...readers.map(({ cursor }) => cursor)),
     liveSegments: SEGMENTS.filter((segment) =>
       readers.every(({ liveSegments }) => liveSegments.includes(segment)),
     ),
+    isPassed({ position, segment, subject }) {
+      const reader = readerOf(subject);
+      return !reader.isOpen(position) || !reader.state.liveSegments.includes(segment);
+    },
     reusedUpTo: Math.max(...reused),
   };
 }

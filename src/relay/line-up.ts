@@ -24,6 +24,8 @@ export interface LineUp {
   readonly behind: { readonly events: number; readonly sinceMs: number | undefined };
   /** All captures that are in use. */
   readonly captures: readonly Capture[];
+  /** The one that reads events with this subject for their lane. */
+  readerOf(subject: string): Capture;
 }
 
 export interface LineUpOptions {
@@ -155,6 +157,10 @@ export function createLineUp({ capture, lookout, planner, wake, run }: LineUpOpt
         );
       }
       return { events, sinceMs: sinceMs === Number.POSITIVE_INFINITY ? undefined : sinceMs };
+    },
+    readerOf(subject) {
+      const lane = planner.lanes[Math.max(0, planner.router(subject))];
+      return (lane === undefined ? undefined : stragglers.get(lane)?.capture) ?? capture;
     },
     get captures() {
       return [capture, ...[...stragglers.values()].map((straggler) => straggler.capture)];

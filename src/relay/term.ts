@@ -102,8 +102,8 @@ async function leadWith(term: Term): Promise<TermEnd> {
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
   const parts = await buildParts(term, { work, reading });
   const maintenance = await openTermSession('postcommit maintenance', term);
-  const { captures, underWay, coverage, guarded } = parts;
-  const auditor = createAuditor({ session: maintenance, captures, underWay, coverage, ...options });
+  const { guarded } = parts;
+  const auditor = createAuditor({ ...parts, ...options, session: maintenance });
   if (guarded.kind === 'moved') void auditor.search(guarded);
   for (const lane of [...parts.lanes, ...parts.closing]) runAside(term, lane.tend(lost.signal));
   runAside(term, runMaintenance({ ...parts, auditor, session: maintenance, epoch, options }, lost.signal));
@@ -220,6 +220,7 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     router,
     takeMoved,
     captures: () => lineUp.captures,
+    readerOf: lineUp.readerOf,
     underWay: planner.underWay,
     coverage: planner.coverage,
     guarded,

@@ -1,8 +1,11 @@
-import { expect, test } from 'vitest';
+import { DiscardPolicy } from '@nats-io/jetstream';
+import type pg from 'pg';
+import { type expect, test } from 'vitest';
 import { sleep } from '../../src/lifecycle/abort.ts';
 import { runCli } from '../support/cli.ts';
+import { faultsOfStreams, openLanes } from '../support/lanes.ts';
 import { startNats } from '../support/services.ts';
-import { openStage, type RunningRelay, type Stage } from './stage.ts';
+import { openStage, type Stage } from './stage.ts';
 
 /** The relay's rounds come every five seconds, and some things take three of them. */
 const ROUNDS_MS = 25_000;
@@ -21,27 +24,39 @@ async function putIn(
   );
 }
 
+type Expect = typeof expect;
+
+/** Tests of this file wait for the relay's rounds side by side: each has an `expect` of its own. */
+async function untilStored(expect: Expect, stage: Stage, count: number): Promise<void> {
+  await expect.poll(() => stage.lastSequence(), { timeout: ROUNDS_MS, interval: 20 }).toBe(count);
+}
+
 /** Positions 21 to 30 are drawn and never used, and every reader has passed them. Returns how many events there are. */
-async function leaveHoles(stage: Stage, relay: RunningRelay): Promise<number> {
-  await relay.until('publishing');
-  await stage.write(20);
-  await stage.pool.query("select setval('postcommit.outbox_position_seq', 30)");
+async function leaveHoles(
+  expect: Expect,
+  pool: pg.Pool,
+  write: (count: number) => Promise<void>,
+): Promise<number> {
+  await write(20);
+  await pool.query("select setval('postcommit.outbox_position_seq', 30)");
   let events = 20;
   const openFrom = async () => {
-    await stage.write(1);
+    await write(1);
     events++;
-    await stage.untilDrained();
-    const { rows } = await stage.pool.query(
-      'select open_from::int from postcommit.batches order by batch desc limit 1',
+    const { rows } = await pool.query(
+      'select max(open_from)::int as open_from from postcommit.batches where read_to > 30',
     );
-    return rows[0].open_from;
+    return rows[0].open_from ?? 0;
   };
   await expect.poll(openFrom, { timeout: ROUNDS_MS, interval: 100 }).toBeGreaterThan(30);
   return events;
 }
 
-async function audit(stage: Stage): Promise<{ code: number | null; report: Record<string, unknown> }> {
-  const { code, stdout, stderr } = await runCli(['audit', '--json'], { DATABASE_URL: stage.databaseUrl });
+async function audit(
+  expect: Expect,
+  { databaseUrl }: { readonly databaseUrl: string },
+): Promise<{ code: number | null; report: Record<string, unknown> }> {
+  const { code, stdout, stderr } = await runCli(['audit', '--json'], { DATABASE_URL: databaseUrl });
   expect(stderr).toBe('');
   return { code, report: JSON.parse(stdout) };
 }
@@ -51,11 +66,12 @@ test.concurrent('events that no reader would find are named by the audit, and th
 }) => {
   await using stage = await openStage();
   await using relay = await stage.startRelay();
-  const events = await leaveHoles(stage, relay);
+  const events = await leaveHoles(expect, stage.pool, stage.write);
+  await untilStored(expect, stage, events);
   await putIn(stage, 25);
   await putIn(stage, 26, 'outbox_5', 5);
   await putIn(stage, -3, 'outbox', 2);
-  const { code, report } = await audit(stage);
+  const { code, report } = await audit(expect, stage);
   expect(report).toMatchObject({
     rows: events + 3,
     planned: events,
@@ -73,13 +89,13 @@ test.concurrent('events that no reader would find are named by the audit, and th
     relay: { answered: true, found: 3 },
   });
   expect(code).toBe(1);
-  await stage.untilDrained();
+  await untilStored(expect, stage, events + 3);
   expect(await stage.faults()).toEqual([]);
   expect(await relay.count('auditFoundEvents')).toBe(3);
   expect(relay.lines.filter(({ event }) => event === 'uncovered-events')).toMatchObject([
     { events: 3, positions: [-3, 25, 26] },
   ]);
-  const after = await audit(stage);
+  const after = await audit(expect, stage);
   expect([after.code, after.report.relay]).toEqual([0, null]);
 });
 
@@ -88,7 +104,7 @@ test.concurrent('in an old leaf they are found before it is emptied, published, 
 }) => {
   await using stage = await openStage();
   await using relay = await stage.startRelay({ retentionMs: 600 });
-  const events = await leaveHoles(stage, relay);
+  const events = await leaveHoles(expect, stage.pool, stage.write);
   const lines = (event: string) => relay.lines.filter((line) => line.event === event);
   const current = async () =>
     (await stage.pool.query(`select pg_sequence_last_value('postcommit.segment')::int as n`)).rows[0].n;
@@ -108,9 +124,8 @@ test.concurrent('after a sequence was set back, events are published at position
 }) => {
   await using stage = await openStage();
   await using relay = await stage.startRelay({ retentionMs: 600 });
-  await relay.until('publishing');
   await stage.write(50, { payload: 'first' });
-  await stage.untilDrained();
+  await untilStored(expect, stage, 50);
   const emptied = () => relay.lines.filter(({ event }) => event === 'segment-emptied').length;
   await expect.poll(emptied, { timeout: ROUNDS_MS }).toBe(1);
   await stage.pool.query("select setval('postcommit.outbox_position_seq', 10)");
@@ -132,7 +147,6 @@ test.concurrent('while NATS is away for longer than the retention, nothing is em
   await using nats = await startNats();
   await using stage = await openStage({ natsUrl: nats.url });
   await using relay = await stage.startRelay({ retentionMs: 300 });
-  await relay.until('publishing');
   await stage.write(100);
   await expect.poll(() => stage.lastSequence(), { timeout: ROUNDS_MS }).toBe(100);
   nats.kill('SIGSTOP');
@@ -155,4 +169,58 @@ test.concurrent('while NATS is away for longer than the retention, nothing is em
       timeout: ROUNDS_MS,
     })
     .toBeLessThan(250);
+});
+
+test.concurrent('of several lanes, one of them paused: only what was passed over is found, not what waits', async ({
+  expect,
+}) => {
+  await using lanes = await openLanes(2, { 1: { discard: DiscardPolicy.New, max_msgs: 50 } });
+  await using relay = await lanes.startRelay();
+  const events = await leaveHoles(expect, lanes.pool, (count) => lanes.write(0, count));
+  const untilSo = (count: number) =>
+    expect.poll(lanes.stored, { timeout: ROUNDS_MS, interval: 20 }).toBe(count);
+  await lanes.write(1, 400);
+  await expect
+    .poll(() => relay.relay.status().lanes[1]?.state, { timeout: ROUNDS_MS, interval: 20 })
+    .toBe('paused');
+  await lanes.write(0, 300);
+  await untilSo(events + 350);
+  for (const [i, stream] of lanes.streams.entries())
+    await lanes.pool.query(
+      `insert into postcommit.outbox (position, subject, payload) overriding system value values ($1, $2, 'stray')`,
+      [22 + i, `${stream}.event`],
+    );
+  expect((await audit(expect, lanes)).report).toMatchObject({
+    uncovered: { count: 2 },
+    relay: { answered: true, found: 2 },
+  });
+  await untilSo(events + 351);
+  await lanes.jsm.streams.update(lanes.streams[1] ?? '', { max_msgs: -1 });
+  await untilSo(events + 702);
+  expect(await faultsOfStreams(lanes)).toEqual([]);
+  expect((await relay.metrics.auditFoundEvents.get()).values[0]?.value).toBe(2);
+});
+
+test.concurrent('a dead letter outlives its leaf: retried after that, its event arrives whole', async ({
+  expect,
+}) => {
+  await using stage = await openStage({ config: { max_msg_size: 10_000 } });
+  await using relay = await stage.startRelay({ retentionMs: 600 });
+  const payload = 'large '.repeat(4_000);
+  await stage.write(1, { payload, key: 'k' });
+  await stage.write(3);
+  await untilStored(expect, stage, 3);
+  await expect
+    .poll(() => relay.lines.map(({ event }) => event), { timeout: ROUNDS_MS })
+    .toContain('segment-emptied');
+  const { rows } = await stage.pool.query(
+    'select state, (select count(*) from postcommit.outbox)::int as rows from postcommit.dead_letters',
+  );
+  expect(rows).toEqual([{ state: 'parked', rows: 0 }]);
+  await stage.jsm.streams.update(stage.stream, { max_msg_size: -1 });
+  await stage.pool.query(`insert into postcommit.requests (kind) values ('retry')`);
+  await untilStored(expect, stage, 4);
+  const message = await stage.jsm.streams.getMessage(stage.stream, { seq: 4 });
+  expect(message?.string()).toBe(`${payload} 1`);
+  expect(message?.header.get('Postcommit-Key')).toBe('k');
 });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { pruneIfLeading } from '../../src/batch-log/prune.ts';
 import { lastRows } from '../../src/batch-log/recover.ts';
 import { settledLogs } from '../../src/batch-log/settled.ts';
+import { createLeafCheck } from '../../src/outbox/emptying.ts';
 import { openRingRig, type RingRig } from '../support/ring-rig.ts';
 
 let rig: RingRig;
@@ -96,7 +97,7 @@ describe('rows that no plan holds', () => {
     expect(outcome).toMatchObject({
       kind: 'uncovered',
       rows: 2,
-      found: { leaves: [{ segment: 0, ranges: [3, 3, 5, 5] }] },
+      found: { rows: [{ position: 3, segment: 0, subject: 'a.b' }, { position: 5 }] },
     });
     await rig.plan({ positions: [3, 5] });
     expect(await rig.empty(0, [settledTo(5)])).toEqual({ kind: 'unsettled', rows: 2, streams: ['a'] });
@@ -185,6 +186,22 @@ describe('dead letters', () => {
     await operator.query('commit');
     expect(await rig.empty(0)).toEqual({ kind: 'emptied' });
   });
+});
+
+test('behind a transaction pooler it is the same', async () => {
+  const session = await rig.openSession({ pooled: true });
+  await rig.insert(3);
+  await rig.plan({ positions: [1, 2] });
+  const check = createLeafCheck(session, 0);
+  const options = { epoch: 1, settled: [settledTo(3)], budgetMs: 10_000 };
+  expect(await check.emptyIfStored(options)).toMatchObject({ kind: 'uncovered', rows: 1 });
+  await rig.plan({ positions: [3] });
+  const reader = await rig.connect();
+  await reader.query('begin; lock table postcommit.outbox_0 in access share mode');
+  expect(await check.emptyIfStored(options)).toEqual({ kind: 'busy' });
+  await reader.query('commit');
+  expect(await check.emptyIfStored(options)).toEqual({ kind: 'emptied' });
+  expect(await rig.rowsIn(0)).toBe(0);
 });
 
 test('an older epoch empties nothing', async () => {

@@ -24,7 +24,7 @@ export interface RingRig extends AsyncDisposable {
   readonly session: Session;
   readonly lines: readonly { readonly event?: string; readonly [field: string]: unknown }[];
   connect(url?: string): Promise<pg.Client>;
-  openSession(): Promise<Session>;
+  openSession(options?: { pooled?: boolean }): Promise<Session>;
   /** In one statement, into this leaf. Returns their positions. */
   insert(count: number, options?: { segment?: number; positions?: readonly number[] }): Promise<number[]>;
   /** Writes one row of the log. */
@@ -71,11 +71,12 @@ export async function openRingRig({ serverUrl }: { serverUrl?: string } = {}): P
   };
   const clients: pg.Client[] = [];
   const sessions: Session[] = [];
-  const open = async () => {
+  const open = async ({ pooled = false } = {}) => {
     const session = await openSession({
       url: as(relay),
       name: 'postcommit maintenance',
       settings: READ_SETTINGS,
+      ...(pooled ? { pooled } : {}),
     });
     sessions.push(session);
     return session;
