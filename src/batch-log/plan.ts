@@ -1,4 +1,5 @@
 import type { NewLetter } from '../dead-letters/letter.ts';
+import { insertLetters, lettersParameter } from '../dead-letters/write-letters.ts';
 import { formatMultirange } from '../postgres/position-ranges.ts';
 import { type Session, sqlState } from '../postgres/session.ts';
 import type { Batch } from './batch.ts';
@@ -79,13 +80,7 @@ function insertAll(rows: readonly Batch[], letters: readonly NewLetter[], retrie
     name: 'postcommit_plan_all',
     text: `with chair as materialized (select epoch from postcommit.lease where epoch = $1),
            dead as (
-             insert into postcommit.dead_letters as d (stream, position, event_id, subject, key, type, state, outcome, reason)
-             select l.* from chair, jsonb_to_recordset($3::jsonb)
-               as l(stream text, position int8, event_id text, subject text, key text, type text, state text,
-                    outcome text, reason text)
-             on conflict (position) where consumer is null do update
-               set stream = excluded.stream, state = excluded.state, outcome = excluded.outcome,
-                   reason = excluded.reason, attempts = d.attempts + 1, last_failed_at = clock_timestamp()),
+             ${insertLetters('$3')}),
            retried as (
              update postcommit.dead_letters d set state = 'retrying', stream = r.stream
                from chair, jsonb_to_recordset($4::jsonb) as r(stream text, position int8)
@@ -101,7 +96,7 @@ function insertAll(rows: readonly Batch[], letters: readonly NewLetter[], retrie
     values: [
       rows[0]?.epoch,
       JSON.stringify(rows.map(toRecord)),
-      JSON.stringify(letters.map(toLetter)),
+      lettersParameter(letters),
       JSON.stringify(retried),
     ],
   };
@@ -123,8 +118,4 @@ function toRecord(row: Batch): object {
     read_to: row.readTo,
     open_from: row.openFrom,
   };
-}
-
-function toLetter({ eventId, ...letter }: NewLetter): object {
-  return { event_id: eventId, ...letter };
 }

@@ -210,8 +210,10 @@ export async function logSpan(session: Session, stream: string, incarnation: str
 export interface Unsettled {
   /** Oldest first. */
   readonly batches: readonly Batch[];
-  /** Every row up to this batch number is settled, but for rows of `stream` ordering, which say it by their slots. */
+  /** Every row up to this batch number is settled. */
   readonly settledBatch: number;
+  /** Slots of the rows of `stream` ordering among them are settled up to this sequence. Later rows say nothing of slots. */
+  readonly slotsSettledTo: number;
 }
 
 /**
@@ -233,15 +235,23 @@ export async function unsettledBatches(
     values: [stream, incarnation, above + 1],
   });
   const settledBatch = Number(known?.[0] ?? 0);
+  const [slotted] = await session.query({
+    name: 'postcommit_last_slotted',
+    text: `select coalesce(settled_to, first_sequence - 1) from postcommit.batches
+            where stream = $1 and incarnation = $2 and batch > $3 and ordering = 'stream' and kind not in ('marker', 'found')
+            order by batch desc limit 1`,
+    values: [stream, incarnation, settledBatch],
+  });
+  const slotsSettledTo = Math.min(Number(slotted?.[0] ?? 0), above);
   const rows = await session.query({
     name: 'postcommit_unsettled',
     text: `select ${COLUMNS} from postcommit.batches
             where stream = $1 and incarnation = $2 and batch > $3
-              and (ordering <> 'stream' or last_sequence > least($4::int8, $5::int8))
+              and (ordering <> 'stream' or last_sequence > $4)
             order by batch`,
-    values: [stream, incarnation, settledBatch, last.settledTo ?? 0, above],
+    values: [stream, incarnation, settledBatch, slotsSettledTo],
   });
-  return { batches: rows.map(toBatch), settledBatch };
+  return { batches: rows.map(toBatch), settledBatch, slotsSettledTo };
 }
 
 const COLUMNS = `stream, incarnation, batch, epoch, ordering, kind, first_sequence, last_sequence, settled_to,

@@ -1,6 +1,8 @@
 import type { StoredEvent } from '../event.ts';
+import { toEvent } from '../outbox/read.ts';
 import type { Session } from '../postgres/session.ts';
 import type { LetterOutcome, NewLetter, OpenLetter } from './letter.ts';
+import { insertLetters, lettersParameter } from './write-letters.ts';
 
 /** The relay's dead letters of one stream that are not over, in position order. */
 export async function openLetters(session: Session, stream: string): Promise<OpenLetter[]> {
@@ -54,21 +56,12 @@ export async function readKeptEvents(session: Session, positions: readonly numbe
   if (positions.length === 0) return [];
   const rows = await session.query({
     text: `select position, event_id, subject, key, type, nullif(headers::text, '{}'), payload::text,
-                  date_part('epoch', first_failed_at) * 1000
+                  date_part('epoch', first_failed_at)::text
              from postcommit.dead_letters
             where consumer is null and payload is not null and position = any($1::int8[]) order by position`,
     values: [positions],
   });
-  return rows.map(([position, eventId, subject, key, type, headers, payload, failedAtMs]) => ({
-    position: Number(position),
-    eventId: eventId as string,
-    subject: subject as string,
-    key: key ?? null,
-    type: type ?? null,
-    headers: typeof headers === 'string' ? (JSON.parse(headers) as Record<string, string>) : null,
-    payload: Buffer.from((payload as string).slice(2), 'hex'),
-    createdAtMs: Number(failedAtMs),
-  }));
+  return rows.map(toEvent);
 }
 
 const PRUNE_AT_MOST = 5_000;
@@ -106,18 +99,9 @@ export async function parkIfLeading(
     name: 'postcommit_park_letters',
     text: `with chair as materialized (select epoch from postcommit.lease where epoch = $1 for share),
            parked as (
-             insert into postcommit.dead_letters as d (stream, position, event_id, subject, key, type, state, outcome, reason)
-             select l.* from chair, jsonb_to_recordset($2::jsonb)
-               as l(stream text, position int8, event_id text, subject text, key text, type text, state text,
-                    outcome text, reason text)
-             on conflict (position) where consumer is null do update
-               set stream = excluded.stream, state = excluded.state, outcome = excluded.outcome,
-                   reason = excluded.reason, attempts = d.attempts + 1, last_failed_at = clock_timestamp())
+             ${insertLetters('$2')})
            select from chair`,
-    values: [
-      epoch,
-      JSON.stringify(letters.map(({ eventId, ...letter }) => ({ event_id: eventId, ...letter }))),
-    ],
+    values: [epoch, lettersParameter(letters)],
   });
   return rows.length === 1;
 }

@@ -23,6 +23,8 @@ export interface StreamState {
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly maxAgeMs: number;
+  /** -1 for no limit. */
+  readonly maxMessagesPerSubject: number;
   readonly bytes: number;
   readonly mirror: boolean;
   readonly sources: boolean;
@@ -69,6 +71,7 @@ interface RawStreamInfo {
     readonly subjects?: readonly string[];
     readonly max_msg_size?: number;
     readonly max_msgs?: number;
+    readonly max_msgs_per_subject?: number;
     readonly max_bytes?: number;
     readonly max_age?: number;
     readonly duplicate_window?: number;
@@ -176,6 +179,7 @@ function stateOf({ created, config, state }: RawStreamInfo): StreamState {
     replicas: config.num_replicas ?? 1,
     discard: config.discard ?? 'old',
     maxMessages: config.max_msgs ?? -1,
+    maxMessagesPerSubject: config.max_msgs_per_subject ?? -1,
     maxBytes: config.max_bytes ?? -1,
     maxAgeMs: (config.max_age ?? 0) / NANOS_PER_MS,
     bytes: state.bytes,

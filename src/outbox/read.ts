@@ -177,7 +177,8 @@ export async function highestPosition(session: Session, segment: number): Promis
   return Number(row?.[0] ?? 0);
 }
 
-function toEvent(row: TextRow): StoredEvent {
+/** Of position, event id, subject, key, type, headers, payload as hex, and the epoch's seconds of its insertion. */
+export function toEvent(row: TextRow): StoredEvent {
   const [position, eventId, subject, key, type, headers, payload, created] = row;
   return {
     position: Number(position),

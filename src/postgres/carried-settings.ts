@@ -30,27 +30,30 @@ export function carrySettings(client: pg.Client, settings: Readonly<Record<strin
   /** The open transaction was begun by the caller, not by the burst of a statement that failed. */
   let begun = false;
 
-  function burst(statement: Part): readonly Part[] {
+  function burst(statement: Part): readonly Part[] | string {
     const idle = client.getTransactionStatus() === 'I';
     if (!idle && begun) return [statement];
     begun = BEGINS.test(statement.text);
     const opening = idle ? [BEGIN, carried] : [ROLLBACK, BEGIN, carried];
-    return begun ? opening : [...opening, statement, COMMIT];
+    if (!begun) return [...opening, statement, COMMIT];
+    const [, rest] = WHOLE_TRANSACTION.exec(statement.text) ?? [];
+    return rest === undefined ? opening : [...opening.map(inOneText), rest].join('; ');
   }
 
   return (config) =>
     new Promise((resolve, reject) => {
       const statement: Part = { text: config.text, values: config.values ?? [] };
-      let parts: readonly Part[] = [];
+      let parts: readonly Part[] | string = [];
       const query = Object.assign(new pg.Query(config), {
         submit(connection: pg.Connection) {
           parts = burst(statement); // Only now is the transaction of the statement before it known to be over.
-          send(connection as unknown as Wire, parts);
+          if (typeof parts === 'string') connection.query(parts);
+          else send(connection as unknown as Wire, parts);
           return null;
         },
         callback(error: Error | null, results: Rows | Rows[]) {
           if (error) return reject(error);
-          const own = Array.isArray(results) ? results[parts.indexOf(statement)] : results;
+          const own = Array.isArray(results) ? results[indexOf(parts, statement)] : results;
           resolve(own?.rows ?? []);
         },
       });
@@ -59,6 +62,16 @@ export function carrySettings(client: pg.Client, settings: Readonly<Record<strin
 }
 
 const BEGINS = /^\s*(begin|start\s+transaction)\b/i;
+/** A transaction sent as one text: nothing of it is left when the message has been worked off. */
+const WHOLE_TRANSACTION = /^[^;]*;(.*\S.*)$/s;
+
+function indexOf(parts: readonly Part[] | string, statement: Part): number {
+  return typeof parts === 'string' ? -1 : parts.indexOf(statement);
+}
+
+function inOneText({ text, values = [] }: Part): string {
+  return text.replace(/\$(\d+)/g, (_, number) => pg.escapeLiteral(String(values[Number(number) - 1])));
+}
 
 interface Rows {
   readonly rows: (string | null)[][];

@@ -1,5 +1,6 @@
 import type { Batch } from '../batch-log/batch.ts';
 import { type PlanOutcome, planIfLeading } from '../batch-log/plan.ts';
+import { logSpan } from '../batch-log/recover.ts';
 import { positionsOf } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import { unsettled } from './adopt.ts';
@@ -18,7 +19,7 @@ export async function abandonStream(options: {
   readonly log: LaneLog;
 }): Promise<PlanOutcome> {
   const { session, last, letters, log } = options;
-  const positions = await unsettled({ session, last, settledTo: last.settledTo });
+  const positions = await unsettled({ session, last, settledTo: null });
   const events = await eventsAt(session, [...positionsOf(positions)]);
   const dead = [...events.values()].map((event) =>
     letters.letterFor(event, {
@@ -28,7 +29,7 @@ export async function abandonStream(options: {
     }),
   );
   log.restart(last, last.incarnation);
-  const end = last.lastSequence;
+  const end = Math.max(last.lastSequence, (await logSpan(session, last.stream, last.incarnation)).end);
   const row = log.next({ kind: 'new', first: end + 1, last: end, positions: [] });
   return planIfLeading(session, [{ ...row, settledTo: end, settledBatch: last.batch }], { letters: dead });
 }

@@ -25,7 +25,7 @@ export async function adoptStream(options: {
   readonly last: Batch;
   readonly stream: StreamState;
   readonly mode: Adoption;
-  /** As this leadership knows it, which may be more than the log does. */
+  /** Of slots, as this leadership knows it, which may be more than the log does; null outside `stream` ordering. */
   readonly settledTo: number | null;
   readonly log: LaneLog;
 }): Promise<Batch> {
@@ -55,8 +55,10 @@ export async function unsettled(options: {
   settledTo: number | null;
 }): Promise<PositionRanges> {
   const { session, last } = options;
-  const { batches } = await unsettledBatches(session, last, { above: Number.MAX_SAFE_INTEGER });
-  const settledTo = Math.max(last.settledTo ?? 0, options.settledTo ?? 0);
+  const { batches, slotsSettledTo } = await unsettledBatches(session, last, {
+    above: Number.MAX_SAFE_INTEGER,
+  });
+  const settledTo = Math.max(slotsSettledTo, options.settledTo ?? 0);
   const positions = new Set<number>();
   for (const [sequence, { position, what }] of placementOf(batches.filter(isSlotted)).slots)
     if (what === 'event' && sequence > settledTo) positions.add(position);

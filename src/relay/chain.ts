@@ -98,7 +98,7 @@ export function createChain(options: ChainOptions): Chain {
     onFailure(token, outcome) {
       meter.failed(outcome.kind);
       if (outcome.kind === 'duplicate') gate.doubt('the broker calls it a duplicate, which proves nothing');
-      else if (outcome.kind === 'ambiguous') gate.doubt(outcome.reason);
+      else if (outcome.kind === 'ambiguous') gate.fruitless(outcome.reason);
       else if (outcome.kind === 'refused') refuse(token, outcome.reason);
       else gate.pause({ outcome: outcome.kind, reason: outcome.reason });
     },

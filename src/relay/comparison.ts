@@ -17,7 +17,7 @@ export interface Comparing {
   /** One attempt. `ended`: the stream is gone and no lane any more, nothing is left to do for it. */
   attempt(signal: AbortSignal): Promise<'flowing' | 'waiting' | 'fenced' | 'ended'>;
   /** The stream was recreated or restored: go on with it at the next attempt. */
-  adopt(mode: Adoption): Promise<Adopted>;
+  adopt(mode: Adoption, signal: AbortSignal): Promise<Adopted>;
   readonly adopting: boolean;
   /** The lane publishes: there is nothing to adopt. */
   adopted(): void;
@@ -32,6 +32,7 @@ export interface ComparingOptions {
   readonly know: (stream: StreamState) => void;
 }
 
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over a pending adoption, its parts named below.
 export function createComparing({ context, outlet, log, letters, know }: ComparingOptions): Comparing {
   const { options, session, link, closing } = context;
   const { gate } = outlet;
@@ -62,7 +63,7 @@ export function createComparing({ context, outlet, log, letters, know }: Compari
       gate.pause(recreated(last, stream));
       return 'waiting';
     }
-    const { settledTo } = outlet;
+    const settledTo = (options.ordering ?? 'stream') === 'stream' ? outlet.settledTo : null;
     log.restart(last, stream.created);
     const row = await adoptStream({ session, last, stream, mode: adoption.mode, settledTo, log });
     if ((await planIfLeading(session, [row])) === 'fenced') return 'fenced';
@@ -97,11 +98,19 @@ export function createComparing({ context, outlet, log, letters, know }: Compari
         return wait('unavailable', messageOf(error));
       }
     },
-    adopt(mode) {
+    adopt(mode, signal) {
       adoption?.done.resolve({ kind: 'refused', reason: 'another request took its place' });
-      const done = createDeferred<Adopted>();
-      adoption = { mode, done };
-      return done.promise;
+      const mine = { mode, done: createDeferred<Adopted>() };
+      adoption = mine;
+      const giveUp = () => {
+        if (adoption !== mine) return;
+        adoption = undefined;
+        const { state } = gate;
+        const reason = state.kind === 'paused' ? state.pause.reason : 'it takes too long';
+        mine.done.resolve({ kind: 'refused', reason });
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      return mine.done.promise;
     },
     get adopting() {
       return adoption !== undefined;

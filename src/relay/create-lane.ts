@@ -14,6 +14,8 @@ import { createStreamOutlet } from './stream-outlet.ts';
 import { createWatchers } from './watchers.ts';
 
 const RETRY_AT_MOST_MS = 1_000;
+/** A request waits so long for its row: a lane that pauses meanwhile must not hold up what is asked of others. */
+const REPEAT_PATIENCE_MS = 10_000;
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: puts the lane's parts together and tends them.
 export function createLane(context: LaneContext): Lane {
@@ -134,10 +136,11 @@ export function createLane(context: LaneContext): Lane {
     until: watchers.until,
     draft: drafter.draft,
     async repeat(request) {
+      if (!flows()) return 'later';
       // What made an operator try again may be a limit that was raised a moment ago.
       const prepared = await prepareStream(link, options, { provision: false, planned: true });
       if (prepared.kind === 'fit' && prepared.state.created === known?.state.created) know(prepared.state);
-      const written = drafter.repeat(request);
+      const written = drafter.repeat(request, AbortSignal.timeout(REPEAT_PATIENCE_MS));
       context.wake();
       return written;
     },
@@ -164,11 +167,14 @@ export function createLane(context: LaneContext): Lane {
       )
         gate.doubt('the stream has grown or shrunk by other hands');
     },
-    adopt(mode) {
-      const done = comparing.adopt(mode);
+    adopt(mode, signal) {
+      const done = comparing.adopt(mode, signal);
       kick.wake();
       changed();
       return done;
+    },
+    get ended() {
+      return ended;
     },
     discarded: (positions) => letters.discarded(positions),
     close() {

@@ -7,7 +7,7 @@ import { createDeferred, type Deferred } from '../lifecycle/deferred.ts';
 import { rangesOf } from '../postgres/position-ranges.ts';
 import { storageFault } from './acceptable.ts';
 import { type Cargo, fresh, repeated } from './cargo.ts';
-import { CHECKPOINT_AFTER, type Draft, type Intake, type Repeat } from './lane.ts';
+import { CHECKPOINT_AFTER, type Draft, type Intake, type Repeat, type Repeated } from './lane.ts';
 import type { LaneLetters, Suspect, Triage } from './lane-letters.ts';
 import type { LaneLog } from './lane-log.ts';
 import type { Outlet } from './outlet.ts';
@@ -15,8 +15,8 @@ import type { Outlet } from './outlet.ts';
 /** The planning half of a lane: decides what gets a slot, and drafts the rows that say so. */
 export interface Drafter {
   draft(intake: Intake): Draft | 'nothing' | 'refused';
-  /** Resolves when the row is written. */
-  repeat(request: Repeat): Promise<'planned' | 'abandoned'>;
+  /** Resolves when the row is written, or when the signal aborts before it is begun. */
+  repeat(request: Repeat, signal: AbortSignal): Promise<Repeated>;
   /** Requests wait for everything planned to be settled. */
   readonly repeatsWait: boolean;
   /** Rows are being written: their events belong to the plan, and a comparison has to wait for them. */
@@ -45,7 +45,7 @@ const LIMITS_MS = 1_000;
 export function createDrafter(options: DrafterOptions): Drafter {
   const { stream, outlet, log, letters, known, maxPayload, storedBefore, changed } = options;
   const { gate } = outlet;
-  const repeats: { request: Repeat; written: Deferred<'planned' | 'abandoned'> }[] = [];
+  const repeats: { request: Repeat; written: Deferred<Repeated> }[] = [];
   let busy = false;
 
   function suspectsOf(events: readonly StoredEvent[]): Suspect[] {
@@ -153,10 +153,16 @@ export function createDrafter(options: DrafterOptions): Drafter {
         },
       };
     },
-    repeat(request) {
-      const written = createDeferred<'planned' | 'abandoned'>();
-      repeats.push({ request, written });
-      return written.promise;
+    repeat(request, signal) {
+      const waiting = { request, written: createDeferred<Repeated>() };
+      repeats.push(waiting);
+      const withdraw = () => {
+        if (busy || !repeats.includes(waiting)) return;
+        repeats.splice(repeats.indexOf(waiting), 1);
+        waiting.written.resolve('later');
+      };
+      signal.addEventListener('abort', withdraw, { once: true });
+      return waiting.written.promise;
     },
     get repeatsWait() {
       return repeats.length > 0;

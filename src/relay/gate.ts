@@ -14,6 +14,8 @@ export interface Gate {
   readonly retryAtMs: number;
   readonly probing: boolean;
   doubt(why: string): void;
+  /** As `doubt`, for a message without a good answer: if nothing was stored since the gate opened, it is a pause. */
+  fruitless(reason: string): void;
   pause(reason: Pause): void;
   /** Stream and log agree. `idle`: nothing waits to be sent, so nothing can show that it works again. */
   open(idle: boolean): void;
@@ -50,6 +52,11 @@ export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
   const doubt = (why: string): void => {
     if (state.kind !== 'doubt') halt({ kind: 'doubt', why });
   };
+  const pause = (reason: Pause): void => {
+    storedSinceOpen = false;
+    halt({ kind: 'paused', pause: reason });
+    meter.paused(reason);
+  };
   const unsubscribe = link.onReconnect(() => {
     doubt('the connection to NATS was restored');
     backoff.reset();
@@ -67,11 +74,11 @@ export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
       return !storedSinceOpen;
     },
     doubt,
-    pause(reason) {
-      storedSinceOpen = false;
-      halt({ kind: 'paused', pause: reason });
-      meter.paused(reason);
+    fruitless(reason) {
+      if (storedSinceOpen || state.kind !== 'flowing') doubt(reason);
+      else pause({ outcome: 'ambiguous', reason });
     },
+    pause,
     open(idle) {
       // An event that is refused before it is planned pauses again at once: only a confirmation shows that it is over.
       const outage = state.kind !== 'paused' || !PERSISTENT.has(state.pause.outcome);

@@ -1,25 +1,20 @@
 import type { Batch } from '../batch-log/batch.ts';
-import type { NewLetter } from '../dead-letters/letter.ts';
 import { openLetters, parkIfLeading } from '../dead-letters/letters.ts';
 import type { StoredEvent } from '../event.ts';
 import { createPublisher, encodeHeaders, type StreamState } from '../jetstream/index.ts';
 import type { Cargo } from './cargo.ts';
 import { eventsAt } from './events-at.ts';
 import { createGate } from './gate.ts';
-import { createKeyQueue } from './key-queue.ts';
+import { createKeyGraves } from './key-graves.ts';
+import { type Consignment, createKeyQueue } from './key-queue.ts';
 import type { Pause } from './lane-state.ts';
 import { type LookUp, lookUpUnsettled, type Missing } from './look-up.ts';
 import { hasMoved, movedLetter, type Outlet, type OutletContext } from './outlet.ts';
 
 const LOAD_AT_ONCE = 500;
 const LOADED_AT_MOST = 2_048;
-
-/** An event that the broker will never take, and the token that still blocks its key. */
-interface Grave {
-  readonly token: number;
-  readonly event: StoredEvent;
-  readonly reason: string;
-}
+const DUPLICATES_AT_ONCE = 256;
+const DUPLICATES_WAIT_MS = 200;
 
 /**
  * `key` and `none` ordering, on a stream that others may write to. There are no slots: message ids protect a repeat
@@ -30,6 +25,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   const { options, session, link, source, epoch, log, letters, meter, changed, wake } = context;
   const { stream } = options;
   const queue = createKeyQueue({ perKey: options.ordering === 'key' });
+  const graves = createKeyGraves(context, queue);
   /** Sequences that the broker called duplicates, by position: it has their ids, which proves nothing. */
   const duplicates = new Map<number, number>();
   /** Positions whose id the broker knows although the stream does not hold them. */
@@ -42,7 +38,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   let loaded = 0;
   let asOfMs = 0;
   let givingUp = false;
-  let graves: Grave[] = [];
+  let firstDuplicateAtMs = 0;
   let known: StreamState | undefined;
 
   const gate = createGate({ link, meter, wake, onClose: () => publisher.abandon() });
@@ -62,26 +58,36 @@ export function createKeyOutlet(context: OutletContext): Outlet {
         letters.settled(event.position, 'event');
         changed();
       }
+      verifyDuplicates();
       pump();
     },
     onFailure(token, outcome) {
       meter.failed(outcome.kind);
-      const event = queue.at(token)?.event;
-      if (outcome.kind === 'refused' && event !== undefined)
-        return bury({ token, event, reason: outcome.reason });
+      const consignment = queue.at(token);
+      const event = consignment?.event;
+      if (outcome.kind === 'refused' && consignment !== undefined)
+        return bury(token, consignment, outcome.reason);
       if (outcome.kind === 'duplicate') {
+        if (duplicates.size === 0) firstDuplicateAtMs = performance.now();
         if (event !== undefined) duplicates.set(event.position, outcome.sequence);
-        gate.doubt('the broker calls it a duplicate, which proves nothing');
-      } else if (outcome.kind === 'ambiguous') gate.doubt(outcome.reason);
+        verifyDuplicates();
+      } else if (outcome.kind === 'ambiguous') gate.fruitless(outcome.reason);
       else gate.pause({ outcome: outcome.kind, reason: outcome.reason });
     },
     onRoom: () => pump(),
   });
 
-  function bury(grave: Grave): void {
-    const pause = letters.refused();
-    if (pause === undefined) graves.push(grave);
-    else gate.pause(pause);
+  /** Each look into the stream costs time: what is called a duplicate waits for others, while its key waits for it. */
+  function verifyDuplicates(): void {
+    if (duplicates.size === 0 || gate.state.kind !== 'flowing') return;
+    const waitedMs = performance.now() - firstDuplicateAtMs;
+    if (publisher.inFlight === 0 || duplicates.size >= DUPLICATES_AT_ONCE || waitedMs > DUPLICATES_WAIT_MS)
+      gate.doubt('the broker calls some of them duplicates, which proves nothing');
+  }
+
+  function bury(token: number, consignment: Consignment, reason: string): void {
+    const pause = graves.refuse(token, consignment, reason);
+    if (pause !== undefined) gate.pause(pause);
     changed();
   }
 
@@ -100,22 +106,8 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     }
   }
 
-  /** Sets refused events aside, and where keys hold, the later ones of their keys with them. */
   async function buryAll(): Promise<boolean> {
-    const buried = graves;
-    graves = [];
-    const dead: NewLetter[] = [];
-    for (const { event, reason } of buried) {
-      dead.push(letters.letterFor(event, { state: 'parked', outcome: 'refused', reason }));
-      const followers =
-        options.deadLetters === 'hold' && event.key !== null ? queue.followers(event.key) : [];
-      const why = `it waits behind the event at position ${event.position}, which was refused`;
-      for (const follower of followers)
-        dead.push(letters.letterFor(follower.event, { state: 'held', outcome: 'held', reason: why }));
-    }
-    if (!(await parkIfLeading(session, epoch, dead))) return false;
-    letters.commit(dead);
-    for (const { token } of buried) queue.done(token);
+    if (!(await graves.close())) return false;
     changed();
     pump();
     return true;
@@ -151,9 +143,13 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       return false;
     }
     if (!(await handOver(events))) return false;
+    const retried = new Set(letters.inState('retrying'));
     for (const missing of part) {
       const event = events.get(missing.position);
-      if (event !== undefined) consign(missing, event);
+      if (event === undefined) continue;
+      const { position, batch, replay } = missing;
+      if (!replay && !retried.has(position) && letters.holds(event.key)) graves.holdBack(event, batch);
+      else consign(missing, event);
     }
     return true;
   }
@@ -185,14 +181,13 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     settledTo = highest === 0 ? null : Math.min(highest, lastSequence);
     judgeLetters(stored, missing);
     queue.clear();
-    graves = [];
     [refill, loaded, asOfMs] = [missing, 0, lookedAtMs];
   }
 
   const outlet: Outlet = {
     gate,
     get pending() {
-      return queue.pending + outlet.behind;
+      return queue.pending + outlet.behind + graves.heldBack;
     },
     get pendingBytes() {
       return queue.pendingBytes;
@@ -204,15 +199,15 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       return settledTo;
     },
     get settledBatch() {
-      const lowest = refill[loaded]?.batch ?? queue.lowestBatch;
-      return lowest === undefined ? handedOver : Math.min(lowest, queue.lowestBatch ?? lowest) - 1;
+      const open = [refill[loaded]?.batch, queue.lowestBatch, graves.lowestBatch].filter(isNumber);
+      return open.length === 0 ? handedOver : Math.min(...open) - 1;
     },
     get behind() {
       return refill.length - loaded;
     },
     get hungry() {
       return (
-        graves.length > 0 ||
+        !graves.isEmpty ||
         (outlet.behind > 0 && gate.state.kind === 'flowing' && queue.pending <= LOADED_AT_MOST / 2)
       );
     },
@@ -221,25 +216,24 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     send(cargo: readonly Cargo[], row: Batch) {
       for (const one of cargo) {
         if (one.kind !== 'event') throw new Error('markers have no place outside the chain');
-        queue.add({
-          event: one.event,
-          batch: row.batch,
-          messageId: one.messageId,
-          safeUntilMs: Number.POSITIVE_INFINITY,
-        });
+        const { batch, kind } = row;
+        const { event, messageId } = one;
+        if (kind === 'new' && letters.holds(event.key)) graves.holdBack(event, batch);
+        else queue.add({ event, batch, messageId, safeUntilMs: Number.POSITIVE_INFINITY });
       }
       handedOver = row.batch;
+      if (!graves.isEmpty) changed();
       pump();
     },
     async feed() {
       while (outlet.hungry) {
-        if (graves.length > 0 && !(await buryAll())) return 'fenced';
+        if (!graves.isEmpty && !(await buryAll())) return 'fenced';
         if (outlet.behind > 0 && (await loadMore()) === 'stopped') return 'fed';
       }
       return 'fed';
     },
     async compare({ stream: state, last, giveUp, signal }) {
-      if (graves.length > 0 && !(await buryAll())) return 'fenced';
+      if (!graves.isEmpty && !(await buryAll())) return 'fenced';
       givingUp = giveUp;
       known = state;
       windowMs = state.duplicateWindowMs;
@@ -278,4 +272,8 @@ function outlived(position: number, stream: string): Pause {
     outcome: 'refused',
     reason: `stream '${stream}' lost events that the outbox no longer holds, the first of them at position ${position}: the loss is older than the retention. Restore the stream, or give those events up: postcommit adopt --stream ${stream}`,
   };
+}
+
+function isNumber(value: number | undefined): value is number {
+  return value !== undefined;
 }

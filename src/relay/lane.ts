@@ -31,16 +31,21 @@ export interface Lane {
    * look must not be accepted. A draft has to be committed or the leadership ends.
    */
   draft(intake: Intake): Draft | 'nothing' | 'refused';
-  /** Asks for a row of older events, behind everything planned. Resolves when it is written, or with why it is not. */
-  repeat(request: Repeat): Promise<'planned' | 'abandoned'>;
+  /**
+   * Asks for a row of older events, behind everything planned. Resolves when it is written, or with why it is not:
+   * `later` while the lane is paused, `abandoned` at the end of the leadership.
+   */
+  repeat(request: Repeat): Promise<Repeated>;
   /** Keeps the lane publishing until the signal aborts: leaves doubt and pauses, writes down what became of dead letters. */
   tend(signal: AbortSignal): Promise<'stopped' | 'fenced'>;
   /** With nothing in flight: is the stream's last sequence what it should be? If not, the lane is in doubt. */
   probe(): Promise<void>;
-  /** The stream was recreated or restored: go on with it. `undefined`: it is the one that was planned for. */
-  adopt(mode: Adoption): Promise<Adopted>;
+  /** The stream was recreated or restored: go on with it, unless that has not come about when the signal aborts. */
+  adopt(mode: Adoption, signal: AbortSignal): Promise<Adopted>;
   /** Forgets dead letters that an operator discarded. */
   discarded(positions: readonly number[]): void;
+  /** Of a stream that is no lane any more: all that was planned for it is settled. */
+  readonly ended: boolean;
   close(): void;
 }
 
@@ -72,6 +77,8 @@ export interface Draft {
   /** The rows are committed (L1): send. */
   commit(): void;
 }
+
+export type Repeated = 'planned' | 'later' | 'abandoned';
 
 export interface Repeat {
   readonly kind: 'retry' | 'replay';

@@ -35,8 +35,8 @@ export async function lookUpUnsettled(
   const asOfMs = performance.now();
   const settledTo = Math.max(last.settledTo ?? 0, options.settledTo ?? 0);
   const above = settledTo > stream.lastSequence ? stream.lastSequence : Number.MAX_SAFE_INTEGER;
-  const { batches } = await unsettledBatches(session, last, { above });
-  const doubtful = doubtfulOf(batches, Math.min(settledTo, stream.lastSequence));
+  const { batches, slotsSettledTo } = await unsettledBatches(session, last, { above });
+  const doubtful = doubtfulOf(batches, slotsSettledTo);
   for (const position of await settledPositions(session, [...doubtful.keys()])) doubtful.delete(position);
   const stored = await findIn(stream, doubtful, { link, source, signal });
   const missing = [...doubtful]

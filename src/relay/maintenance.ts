@@ -7,6 +7,7 @@ import type { Session } from '../postgres/session.ts';
 import { withoutWaiting } from '../postgres/without-waiting.ts';
 import { pruneRequests } from '../requests/requests.ts';
 import type { Auditor } from './auditor.ts';
+import { moveFormerStreams } from './former-streams.ts';
 import { guardSequence } from './guard-sequence.ts';
 import type { Lane } from './lane.ts';
 import type { LaneMeter } from './lane-meter.ts';
@@ -53,10 +54,8 @@ export async function runMaintenance(
   return 'stopped';
 }
 
-async function doChores(
-  { session, capture, lineUp, lanes, closing, auditor, options }: MaintenanceContext,
-  ring: Ring,
-): Promise<'fenced' | 'done'> {
+async function doChores(context: MaintenanceContext, ring: Ring): Promise<'fenced' | 'done'> {
+  const { session, capture, lineUp, lanes, closing, auditor, options } = context;
   const { retentionMs, logger, metrics } = options;
   await Promise.all(lanes.map((lane) => lane.probe()));
   await pruneLetters(session, retentionMs);
@@ -65,6 +64,7 @@ async function doChores(
   if (guarded.kind === 'moved') void auditor.search(guarded);
   metrics.deadLetters.set(await countDeadLetters(session));
   const { captures } = lineUp;
+  if ((await moveFormer(context)) === 'fenced') return 'fenced';
   const turn = await ring.turn({
     captures,
     // What a lane in doubt knows is out of date; the log says what it knew for certain.
@@ -76,6 +76,20 @@ async function doChores(
   if (turn.kind === 'fenced') return 'fenced';
   for (const { segment, found } of turn.uncovered) auditor.offer(segment, found);
   return 'done';
+}
+
+/** Streams that are no lane any more, and have nothing left to settle. */
+function moveFormer({ session, epoch, lineUp, lanes, closing }: MaintenanceContext) {
+  const states = lineUp.captures.map(({ state }) => state);
+  const present = [...lanes, ...closing.filter(({ ended }) => !ended)].map(({ stream }) => stream);
+  return moveFormerStreams(session, {
+    epoch,
+    present: new Set(present),
+    reading: {
+      readTo: Math.min(...states.map(({ cursor }) => cursor)),
+      openFrom: Math.min(...states.map(({ openFrom }) => openFrom)),
+    },
+  });
 }
 
 async function updateGauges({

@@ -99,13 +99,14 @@ function shareOut(
   readers: readonly Reader[],
 ): ReadonlyMap<Lane, Share> {
   const shares = new Map<Lane, Share>(readers.map(({ lane }) => [lane, { events: [], misrouted: [] }]));
-  const since = new Map(readers.map((reader) => [reader.lane, reader.since]));
+  // By number, as the router answers: this is done for every event.
+  const byNumber = lanes.map((lane) => shares.get(lane));
+  const since = lanes.map((lane) => readers.find((reader) => reader.lane === lane)?.since);
   for (const event of events) {
     const number = router(event.subject);
-    const lane = lanes[Math.max(0, number)];
-    if (lane === undefined || since.get(lane)?.isOpen(event.position) === false) continue;
-    const share = shares.get(lane);
-    (number < 0 ? share?.misrouted : share?.events)?.push(event);
+    const share = byNumber[Math.max(number, 0)];
+    if (share === undefined || since[Math.max(number, 0)]?.isOpen(event.position) === false) continue;
+    (number < 0 ? share.misrouted : share.events).push(event);
   }
   return shares;
 }

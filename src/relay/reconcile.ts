@@ -153,16 +153,31 @@ async function inspect(context: ReconcileContext, last: Batch, span: LogSpan): P
     const anchor = highestLive(placement, from);
     const start = anchor ?? from + 1;
     const messages = await readBack(link, { stream: stream.name, from: start, to, signal });
-    const verdict = judge(placement, messages, source);
+    const wasStored = storedUnless(context, last);
+    const verdict = judge(placement, messages, source, wasStored);
     if (anchor === null || anchor <= span.start || verdict.ours.includes(anchor)) {
       const timeline =
         verdict.found.length === 0 ? UNSUSPICIOUS : await traceTimeline(session, messages, source);
       const judged =
-        timeline.strays.size === 0 ? verdict : judge(placement, disown(messages, timeline), source);
+        timeline.strays.size === 0
+          ? verdict
+          : judge(placement, disown(messages, timeline), source, wasStored);
       return { placement, timeline, verdict: judged, settledBefore: anchor };
     }
     from = Math.max(0, anchor - lookBack);
   }
+}
+
+/**
+ * A message that is gone was stored and then deleted by the stream's limits, by consumption, or by a purge, which all
+ * leave other traces than a hole that nobody acknowledged: nats-server 2.9 makes one where an account's storage is full
+ * (it stores, deletes and refuses). Where messages are dropped by subject, holes are normal.
+ */
+function storedUnless({ stream, known }: ReconcileContext, last: Batch): (sequence: number) => boolean {
+  const { retention, maxMessagesPerSubject, firstSequence, lastSequence, messages } = stream;
+  if (retention !== 'limits' || maxMessagesPerSubject > 0 || messages === 0) return () => true;
+  const settledTo = Math.max(last.settledTo ?? 0, known?.settledTo ?? 0);
+  return (sequence) => sequence <= settledTo || sequence < firstSequence || sequence > lastSequence;
 }
 
 /** Every message of ours lies where it was planned: nothing speaks for another timeline. */

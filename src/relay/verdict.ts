@@ -24,7 +24,16 @@ export interface Displaced {
   readonly replay: boolean;
 }
 
-export function judge(placement: Placement, messages: readonly ReadBack[], source: string): Verdict {
+/**
+ * `wasStored` false: what is gone at this sequence was never acknowledged and cannot have been deleted for being
+ * consumed, so the server has used the sequence up and kept nothing.
+ */
+export function judge(
+  placement: Placement,
+  messages: readonly ReadBack[],
+  source: string,
+  wasStored: (sequence: number) => boolean = () => true,
+): Verdict {
   const ours: number[] = [];
   const found: Found[] = [];
   const foreign: number[] = [];
@@ -32,7 +41,10 @@ export function judge(placement: Placement, messages: readonly ReadBack[], sourc
   for (const message of messages) {
     const { sequence } = message;
     const slot = placement.slots.get(sequence);
-    const what = identify(placement, message, source);
+    const what =
+      message.kind === 'gone' && slot?.what === 'event' && !wasStored(sequence)
+        ? 'known'
+        : identify(placement, message, source);
     if (what === 'planned') ours.push(sequence);
     else if (slot?.what === 'event') lost.push({ position: slot.position, replay: slot.replay });
     if (what === 'foreign') foreign.push(sequence);

@@ -1,6 +1,6 @@
 /** Tells those who wait for a condition when it may have come true. */
 export interface Watchers {
-  /** To be called after each change. */
+  /** To be called after each change, which may be each event: a burst of changes is looked at once, when it is over. */
   check(): void;
   /** Resolves when the condition holds or the signal aborts. */
   until(condition: () => boolean, signal: AbortSignal): Promise<void>;
@@ -8,9 +8,16 @@ export interface Watchers {
 
 export function createWatchers(): Watchers {
   const watchers = new Set<() => void>();
+  let due = false;
+  const look = () => {
+    due = false;
+    for (const watcher of watchers) watcher();
+  };
   return {
     check() {
-      for (const watcher of watchers) watcher();
+      if (due) return;
+      due = true;
+      queueMicrotask(look);
     },
     until(condition, signal) {
       if (condition() || signal.aborted) return Promise.resolve();

@@ -65,7 +65,7 @@ test('a full stream refuses all that is under way, and the relay stores it once 
 });
 
 // Known to fail: events of the plan in `stream` ordering are taken for settled once later ones are stored beyond their slots.
-test.fails('a lane that changes to key ordering amid this sends such ids again, and is not deceived', async () => {
+test('a lane that changes to key ordering amid this sends such ids again, and is not deceived', async () => {
   await using stage = await openStage({ natsUrl: cluster.url, config: { ...replicated, max_msgs: 950 } });
   {
     await using relay = await stage.startRelay();

@@ -106,3 +106,37 @@ test('an idle lane writes down now and then how far it has read', async () => {
   await lanes.untilDrained();
   expect(await faultsOfStreams(lanes)).toEqual([]);
 });
+
+test('a stream that is no lane any more does not keep later starts reading from where it was', async () => {
+  await using lanes = await openLanes(2);
+  const [first = ''] = lanes.streams;
+  {
+    await using _relay = await lanes.startRelay();
+    await lanes.write(1, 1);
+    await lanes.write(0, 1);
+    await lanes.untilStored(2);
+  }
+  await using _relay = await lanes.startRelay([{ stream: first, subjects: [`${first}.>`] }]);
+  await lanes.write(0, 12_000);
+  await lanes.untilStored(12_002);
+  await expect.poll(() => lanes.readTo(1), { timeout: 15_000 }).toBeGreaterThan(12_000);
+  expect(await faultsOfStreams(lanes)).toEqual([]);
+});
+
+test('a stream that is deleted and no lane any more hands over what was planned for it', async () => {
+  await using lanes = await openLanes(2, { 1: FULL });
+  const [first = '', second = ''] = lanes.streams;
+  {
+    await using relay = await lanes.startRelay();
+    await lanes.write(1, 200);
+    await expect.poll(() => relay.relay.status().lanes[1]?.state, { timeout: 10_000 }).toBe('paused');
+  }
+  await lanes.jsm.streams.delete(second);
+  await lanes.jsm.streams.update(first, { subjects: [`${first}.>`, `${second}.>`] });
+  await using _relay = await lanes.startRelay([{ stream: first, subjects: [`${first}.>`, `${second}.>`] }]);
+  await lanes.write(0, 5);
+  // No later row of the log says that fifty were stored: they go over with what the stream never took.
+  await expect
+    .poll(async () => (await lanes.jsm.streams.info(first)).state.messages, { timeout: 15_000 })
+    .toBe(205);
+});

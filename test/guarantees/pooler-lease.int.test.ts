@@ -61,6 +61,22 @@ async function untilStandsFor(stage: Stage, ms: number, epoch: number): Promise<
   expect(rows).toEqual([{ epoch }]);
 }
 
+test('the ring turns behind a pooler, too', async () => {
+  await using stage = await openStage({ postgresUrl: postgres.url });
+  await using relay = await stage.startRelay({
+    databaseUrl: () => pooler.urlOf(stage.databaseUrl),
+    retentionMs: 3_000,
+  });
+  await relay.until('publishing');
+  await stage.write(100);
+  await expect
+    .poll(() => relay.lines.map(({ event }) => event), { timeout: 30_000, interval: 100 })
+    .toContain('segment-emptied');
+  const { rows } = await stage.pool.query('select count(*)::int from postcommit.outbox');
+  expect(rows[0].count).toBe(0);
+  expect(relay.lines.map(({ event }) => event)).not.toContain('term-failed');
+});
+
 test('a pooler that greets like a backend is found out when the lease is renewed', async () => {
   await using stage = await openStage({ postgresUrl: postgres.url });
   const real = await openSession({ url: stage.databaseUrl, name: 'test' });

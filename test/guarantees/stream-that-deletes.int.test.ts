@@ -1,4 +1,4 @@
-import { AckPolicy, RetentionPolicy } from '@nats-io/jetstream';
+import { AckPolicy, DiscardPolicy, RetentionPolicy, type StreamConfig } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
 import { seededRandom } from '../support/seeded-random.ts';
 import { placesOf, readOutbox } from '../support/stream-history.ts';
@@ -31,6 +31,35 @@ test('on a work queue whose messages are gone once consumed, killed relays lose 
   expect(await relay.count('foreignMessages')).toBe(0);
   expect(await relay.count('healedEvents')).toBe(0);
 });
+
+test.each<{ deletes: string; config: Partial<StreamConfig>; consumed: boolean }>([
+  { deletes: 'interest', config: { retention: RetentionPolicy.Interest }, consumed: true },
+  { deletes: 'max_msgs', config: { max_msgs: 100, discard: DiscardPolicy.Old }, consumed: false },
+])(
+  'on a stream that deletes by $deletes, killed relays publish each event once',
+  async ({ config, consumed }) => {
+    const random = seededRandom(11);
+    await using stage = await openStage({ config });
+    await using worker = consumed ? await startWorker(stage) : undefined;
+    for (let kill = 0; kill < 3; kill++) {
+      await using relay = await stage.startRelayProcess();
+      await relay.line('role', ({ role }) => role === 'leader');
+      await stage.untilPublishing({ events: 2_000, share: random() });
+      relay.kill('SIGKILL');
+    }
+    await using relay = await stage.startRelay();
+    await stage.untilDrained();
+    const outbox = await readOutbox(stage.pool);
+    // Slots are contiguous: as many sequences as events, and each event has its own.
+    await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(outbox.length);
+    expect(new Set(placesOf(await stage.log()).values()).size).toBe(outbox.length);
+    if (worker !== undefined) {
+      await expect.poll(() => worker.received.size, { timeout: 15_000 }).toBe(outbox.length);
+      expect(new Set(worker.received.values()).size).toBe(outbox.length);
+    }
+    expect(await relay.count('healedEvents')).toBe(0);
+  },
+);
 
 interface Worker extends AsyncDisposable {
   /** Sequence to position of everything that was delivered. */

@@ -13,6 +13,7 @@ const fit: StreamState = {
   maxMessages: -1,
   maxBytes: -1,
   maxAgeMs: 0,
+  maxMessagesPerSubject: -1,
   duplicateWindowMs: 30_000,
   noAck: false,
   sealed: false,

@@ -77,6 +77,22 @@ test('what lies between begin and commit is one transaction, with the settings',
   await session.close();
 });
 
+test('a transaction in one text has the settings, and is over with the message', async () => {
+  const session = await open(url);
+  await session.query({
+    text: "begin isolation level read committed; insert into numbers values (20); create table shown as select current_setting('enable_seqscan') as seqscan; commit",
+  });
+  expect(await session.query({ text: 'select seqscan, n from shown, numbers where n = 20' })).toEqual([
+    ['off', '20'],
+  ]);
+  await expect(
+    session.query({ text: 'begin; insert into numbers values (21), (20); commit' }),
+  ).rejects.toThrow('duplicate key');
+  expect(await session.query({ text: 'rollback' })).toEqual([]);
+  expect(await session.query({ text: 'select n from numbers where n > 20' })).toEqual([]);
+  await session.close();
+});
+
 test('a WARNING is a failure where it is asked for', async () => {
   const session = await open(url);
   const warning = { text: "do $$ begin raise warning 'the wait was cancelled'; end $$" };

@@ -1,4 +1,3 @@
-import { sleep } from '../../lifecycle/abort.ts';
 import type { AdoptDetail } from './details.ts';
 import { answered, type Handling, type OperatorContext } from './handling.ts';
 
@@ -20,20 +19,8 @@ export async function adopt(
       adopted: false,
       reason: `stream '${stream}' is the one planned for, and the lane publishes`,
     });
-  const patience = new AbortController();
-  const outcome = await Promise.race([
-    lane.adopt(mode),
-    sleep(PATIENCE_MS, AbortSignal.any([signal, patience.signal])),
-  ]);
-  patience.abort();
+  const outcome = await lane.adopt(mode, AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]));
   if (signal.aborted) return { kind: 'abandoned' };
-  if (outcome === undefined) {
-    const { state } = lane;
-    return answered({
-      adopted: false,
-      reason: state.kind === 'paused' ? state.pause.reason : 'it takes too long',
-    });
-  }
   if (outcome.kind === 'refused') return answered({ adopted: false, reason: outcome.reason });
   return answered({ adopted: true, incarnation: outcome.incarnation, republished: outcome.republished });
 }

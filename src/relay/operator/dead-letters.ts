@@ -1,5 +1,6 @@
 import { discardIfLeading, selectToRetry } from '../../dead-letters/selection.ts';
 import { eventsAt } from '../events-at.ts';
+import type { Repeated } from '../lane.ts';
 import type { SelectionDetail } from './details.ts';
 import { answered, type Handling, type OperatorContext } from './handling.ts';
 import { countOf, route } from './route.ts';
@@ -22,17 +23,16 @@ export async function retry(context: OperatorContext, chosen: SelectionDetail): 
     gone += letters.length - events.size;
     const routed = route(context, [...events.values()]);
     misrouted += events.size - countOf(routed);
-    if ((await repeatAll(context, routed)) === 'abandoned') return { kind: 'abandoned' };
+    const repeated = await repeatAll(context, routed);
+    if (repeated !== 'planned') return { kind: repeated };
     retried += countOf(routed);
   }
 }
 
-async function repeatAll(
-  { lanes }: OperatorContext,
-  routed: ReturnType<typeof route>,
-): Promise<'planned' | 'abandoned'> {
+async function repeatAll({ lanes }: OperatorContext, routed: ReturnType<typeof route>): Promise<Repeated> {
   for (const [lane, events] of routed) {
-    if ((await lane.repeat({ kind: 'retry', events })) === 'abandoned') return 'abandoned';
+    const repeated = await lane.repeat({ kind: 'retry', events });
+    if (repeated !== 'planned') return repeated;
     const positions = events.map(({ position }) => position);
     for (const former of lanes) if (former !== lane) former.discarded(positions);
   }
@@ -49,6 +49,9 @@ export async function discard(context: OperatorContext, chosen: SelectionDetail)
   const keys = [...new Set(discarded.flatMap(({ key }) => (key === null ? [] : [key])))];
   if (keys.length === 0) return answered({ discarded: discarded.length, released: 0 });
   const released = await retry(context, { keys, outcome: 'held' });
-  if (released.kind !== 'answered') return released;
-  return answered({ discarded: discarded.length, released: released.answer.retried });
+  if (released.kind === 'answered')
+    return answered({ discarded: discarded.length, released: released.answer.retried });
+  // The discarding stands; what waited goes on as soon as it can.
+  context.release();
+  return released.kind === 'later' ? answered({ discarded: discarded.length, released: 0 }) : released;
 }

@@ -18,6 +18,8 @@ export interface OperatorContext {
   readonly openFrom: () => number;
   /** True once after a lane has handed events over to another one. */
   readonly takeMoved: () => boolean;
+  /** What waited behind a dead event may go on: looked for in the round that follows. */
+  readonly release: () => void;
   /** Looks for events that reading has passed over; says what it found. */
   readonly audit: () => Promise<Answer>;
 }
@@ -29,6 +31,8 @@ export type Handling =
   | { readonly kind: 'answered'; readonly answer: Answer }
   /** Another epoch leads. */
   | { readonly kind: 'fenced' }
+  /** A lane is paused: the request stays, others have their turn. */
+  | { readonly kind: 'later' }
   /** The leadership ends: the next one goes on with it. */
   | { readonly kind: 'abandoned' };
 

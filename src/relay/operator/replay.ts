@@ -31,8 +31,8 @@ export async function replay(context: OperatorContext, id: number, wish: ReplayD
     if (positions.length === 0) return answered({ replayed });
     const events = await wanted(session, wish, positions);
     for (const [lane, share] of route(context, events)) {
-      if ((await lane.repeat({ kind: 'replay', events: share })) === 'abandoned')
-        return { kind: 'abandoned' };
+      const repeated = await lane.repeat({ kind: 'replay', events: share });
+      if (repeated !== 'planned') return { kind: repeated };
       replayed += share.length;
     }
     above = positions.at(-1) ?? above;

@@ -11,15 +11,15 @@ const ASK_EVERY_MS = 1_000;
 
 /** Answers requests until the signal aborts. */
 export async function serveOperators(
-  context: OperatorContext,
+  operators: Omit<OperatorContext, 'release'>,
   signal: AbortSignal,
 ): Promise<'stopped' | 'fenced'> {
-  let moved = true;
+  // What no request asks for, but follows from one, or from a lane that is no more. The last leader may have left some.
+  const due = new Set<'moved' | 'held'>(['moved', 'held']);
+  const context = { ...operators, release: () => void due.add('held') };
   while (!signal.aborted) {
-    if (moved || context.takeMoved()) {
-      moved = false;
-      if ((await retry(context, { outcome: 'moved' })).kind === 'abandoned') return 'stopped';
-    }
+    if (context.takeMoved()) due.add('moved');
+    if ((await catchUp(context, due)) === 'stopped') return 'stopped';
     for (const request of await openRequests(context.session)) {
       const end = await serve(context, request, signal);
       if (end !== 'served') return end;
@@ -27,6 +27,15 @@ export async function serveOperators(
     await sleep(ASK_EVERY_MS, signal);
   }
   return 'stopped';
+}
+
+async function catchUp(context: OperatorContext, due: Set<'moved' | 'held'>): Promise<'done' | 'stopped'> {
+  for (const outcome of due) {
+    const { kind } = await retry(context, { outcome });
+    if (kind === 'abandoned') return 'stopped';
+    if (kind === 'answered') due.delete(outcome);
+  }
+  return 'done';
 }
 
 async function serve(
@@ -38,6 +47,7 @@ async function serve(
   const handling = await handle(context, request, signal);
   if (handling.kind === 'fenced') return 'fenced';
   if (handling.kind === 'abandoned' || signal.aborted) return 'stopped';
+  if (handling.kind === 'later') return 'served';
   const { id, kind } = request;
   const { answer } = handling;
   logger.info({ event: 'request-finished', id, kind, answer }, `request ${id} (${kind}) is finished`);
