@@ -32,7 +32,8 @@ export async function pruneIfLeading(
                select * from postcommit.batches where stream = $1 and batch < $6 order by batch limit ${ROWS_AT_ONCE}),
              needed as (
                select b.batch from oldest b
-                where b.read_to >= $7 or upper(b.positions) > $8 or upper(b.parked) > $8 or not (${IS_SETTLED})
+                where b.read_to >= $7 or upper(b.positions) > $8 or upper(b.parked) > $8
+                   or (b.positions <> '{}' and not (${IS_SETTLED}))
                    or (b.incarnation = $2 and b.ordering = 'stream' and b.last_sequence > $3::int8 - ${SLOTS_KEPT})
                 order by b.batch limit 1),
              pruned as (

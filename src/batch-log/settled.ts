@@ -53,7 +53,7 @@ export function settledParameters(log: SettledLog): unknown[] {
  */
 export async function unsettledPositions(session: Session, log: SettledLog): Promise<PositionRanges> {
   const [row] = await session.query({
-    name: 'postcommit_unsettled',
+    name: 'postcommit_unsettled_positions',
     text: `with anchor as materialized (
              select coalesce((select b.batch from postcommit.batches b
                                where b.stream = $1 and b.kind not in ('marker', 'found') and ${IS_SETTLED}

@@ -85,14 +85,6 @@ export async function catchUp(session: Session, { leaves, seen }: Census): Promi
   }
 }
 
-/** What is left of a census, without a pause. */
-export async function finishCensus(census: AsyncGenerator<CensusProgress, Census>): Promise<Census> {
-  for (;;) {
-    const { done, value } = await census.next();
-    if (done === true) return value;
-  }
-}
-
 interface Leaf extends Omit<LeafCensus, 'low' | 'high'> {
   low: number;
   high: number;

@@ -3,7 +3,10 @@ import { sleep } from '../lifecycle/abort.ts';
 import type { Session } from '../postgres/session.ts';
 
 /** Why a leader must step down. */
-export type Loss = 'another relay took over' | 'the lease could not be renewed in time';
+export type Loss =
+  | 'another relay took over'
+  | 'the lease could not be renewed in time'
+  | 'it cannot reach NATS, and a standby can';
 
 /**
  * Renews the lease until the signal aborts; resolves with the reason if the lead is lost. Trust is counted from the

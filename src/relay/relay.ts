@@ -135,6 +135,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
   async function runTerm(session: Session, broker: BrokerLink): Promise<void> {
     const elected = await campaign(session, {
       terms: { member: options.member, ttlMs: options.leaseTtlMs },
+      isLinked: () => broker.connected,
       signal: stopping.signal,
       onStandby() {
         lastProgressAtMs = performance.now();

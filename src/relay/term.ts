@@ -17,6 +17,7 @@ import { waitsForStandby } from '../postgres/standby-wait.ts';
 import { createAuditor } from './auditor.ts';
 import { createLane } from './create-lane.ts';
 import { guardSequence } from './guard-sequence.ts';
+import { shouldHandOver } from './handover.ts';
 import { keepLease, type Loss } from './keeper.ts';
 import type { Lane } from './lane.ts';
 import { createLaneMeter, type LaneMeter } from './lane-meter.ts';
@@ -96,6 +97,7 @@ async function leadWith(term: Term): Promise<TermEnd> {
   watchSession(leaseSession, term);
   // From the first moment: taking over may last longer than the lease, and would be overtaken again and again.
   watchLease(term);
+  watchLink(term);
   await joinEpoch(leaseSession, epoch);
   const work = await openTermSession('postcommit relay', term);
   const reading = await openTermSession('postcommit read', term);
@@ -125,6 +127,21 @@ function watchLease(term: Term): void {
     (loss) => (loss === undefined ? undefined : lose(term, { loss })),
     (failure: unknown) => lose(term, { failure }),
   );
+}
+
+/** Without NATS, in leases, until a standby that has it is asked for. */
+const HAND_OVER_AFTER = 3;
+
+function watchLink(term: Term): void {
+  const { leaseSession, link, epoch, options } = term.context;
+  const { signal } = term.lost;
+  const afterMs = HAND_OVER_AFTER * options.leaseTtlMs;
+  const handOver = async () => {
+    if (!(await shouldHandOver(leaseSession, { isLinked: () => link.connected, afterMs, signal }))) return;
+    await releaseIfLeading(leaseSession, epoch);
+    lose(term, { loss: 'it cannot reach NATS, and a standby can' });
+  };
+  handOver().catch((failure: unknown) => lose(term, { failure }));
 }
 
 /** The first reason counts: those behind it only follow from it. */

@@ -1,4 +1,4 @@
-import type { ReadBack } from '../jetstream/index.ts';
+import { type BrokerLink, type ReadBack, readBack } from '../jetstream/index.ts';
 import type { Session } from '../postgres/session.ts';
 
 /**
@@ -39,6 +39,50 @@ export async function traceTimeline(
       if (unknown.has(index)) strays.add(sequence);
       else ours.set(sequence, position);
     });
+  }
+  return { strays, ours, highestPosition };
+}
+
+/** So many messages are read at a time. */
+const PAGE = 2_048;
+
+export interface Beyond {
+  readonly session: Session;
+  readonly link: BrokerLink;
+  readonly stream: string;
+  readonly source: string;
+  /** The first sequence behind the plan, and the stream's last. */
+  readonly from: number;
+  readonly to: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Traces what lies behind the plan, page by page until one holds nothing in our name: what a database that fell back has
+ * forgotten begins right there, and other writers may have added millions. `foundAt` is called for each event (not for
+ * markers) that the database still has.
+ */
+export async function traceBeyond(
+  { session, link, stream, source, from, to, signal }: Beyond,
+  foundAt: (found: { position: number; sequence: number; eventId: string | null }) => void,
+): Promise<Timeline> {
+  const strays = new Set<number>();
+  const ours = new Map<number, number>();
+  let highestPosition = 0;
+  for (let next = from; next <= to; next += PAGE) {
+    const last = Math.min(to, next + PAGE - 1);
+    const messages = await readBack(link, { stream, from: next, to: last, signal });
+    const page = await traceTimeline(session, messages, source);
+    if (page.highestPosition === 0) break;
+    highestPosition = Math.max(highestPosition, page.highestPosition);
+    for (const sequence of page.strays) strays.add(sequence);
+    for (const message of messages) {
+      const position = page.ours.get(message.sequence);
+      if (position === undefined || message.kind === 'gone') continue;
+      ours.set(message.sequence, position);
+      if (message.skipped === null)
+        foundAt({ position, sequence: message.sequence, eventId: message.eventId });
+    }
   }
   return { strays, ours, highestPosition };
 }

@@ -69,6 +69,8 @@ export interface StageRelayOptions extends Partial<RelayOptions> {
 export interface ProcessOptions extends Pick<RelayProcessOptions, 'grace' | 'leaseTtlMs' | 'ordering'> {
   /** Of a proxy in front of PostgreSQL. */
   readonly databasePort?: number;
+  /** Of a proxy in front of NATS. */
+  readonly natsPort?: number;
 }
 
 export interface RunningRelay extends AsyncDisposable {
@@ -127,10 +129,9 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     },
     startWriters: (writers = {}) => startWriters({ url: database.url, subject, ...writers }),
     startRelay: (relay = {}) => startRelay({ databaseUrl: database.url, natsUrl: nats, stream, relay }),
-    startRelayProcess({ databasePort, ...relay } = {}) {
-      const url = new URL(database.url);
-      if (databasePort !== undefined) url.port = String(databasePort);
-      return startRelayProcess({ databaseUrl: url.href, natsUrl: nats, stream, ...relay });
+    startRelayProcess({ databasePort, natsPort, ...relay } = {}) {
+      const [databaseUrl, natsUrl] = [atPort(database.url, databasePort), atPort(nats, natsPort)];
+      return startRelayProcess({ databaseUrl, natsUrl, stream, ...relay });
     },
     lastSequence,
     log,
@@ -164,6 +165,13 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
       });
     },
   };
+}
+
+function atPort(address: string, port: number | undefined): string {
+  if (port === undefined) return address;
+  const url = new URL(address);
+  url.port = String(port);
+  return url.href;
 }
 
 /** A database of its own on another server than that of the run. */

@@ -70,11 +70,20 @@ describe('a leaf is emptied only when every event in it is stored', () => {
     expect(await rig.empty(0, [settledTo(1)])).toEqual({ kind: 'emptied' });
   });
 
+  test('a marker or a place where an event was found, written later into an older plan, says nothing about that plan', async () => {
+    await rig.insert(3);
+    await rig.plan({ positions: [1, 2, 3] });
+    await rig.plan({ kind: 'found', positions: [1], first: 1 });
+    await rig.plan({ kind: 'marker', positions: [2], first: 2 });
+    expect(await rig.empty(0, [settledTo(2)])).toEqual({ kind: 'unsettled', rows: 3, streams: ['a'] });
+    expect(await rig.empty(0, [settledTo(3)])).toEqual({ kind: 'emptied' });
+  });
+
   test('what had no slots before the lane got some is planned again where it was not stored', async () => {
     await rig.insert(3);
-    await rig.plan({ ordering: 'key', positions: [1, 2], first: 10 });
+    await rig.plan({ ordering: 'key', positions: [1, 2], first: 700 });
     await rig.plan({ kind: 'again', positions: [2], first: 20 });
-    await rig.plan({ positions: [3] });
+    await rig.plan({ positions: [3], first: 21 });
     expect(await rig.empty(0, [settledTo(19)])).toEqual({ kind: 'unsettled', rows: 2, streams: ['a'] });
     expect(await rig.empty(0, [settledTo(21)])).toEqual({ kind: 'emptied' });
   });

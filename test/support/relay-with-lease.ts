@@ -19,6 +19,10 @@ const relay = createRelay({
   logger,
   metrics,
 });
+// SIGUSR2 blocks the event loop, as a long synchronous computation does, for four times the lease.
+process.on('SIGUSR2', () => {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4 * Number(leaseTtlMs));
+});
 await runDaemon({
   relay,
   metrics,

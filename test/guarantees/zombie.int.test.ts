@@ -1,0 +1,81 @@
+import { expect, test } from 'vitest';
+import { sleep } from '../../src/lifecycle/abort.ts';
+import { type PublishWatch, watchPublishes } from '../support/publish-watch.ts';
+import type { RelayProcess } from '../support/relay-process.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
+import { openStage, type Stage } from './stage.ts';
+
+const leaseTtlMs = 1_000;
+/** What former leaders sent when they came back, over all tests. */
+let refused = 0;
+
+/**
+ * What matters is whether the lease has run out and a successor leads: 30 seconds behind a lease of 5 are no other state
+ * than a few leases here.
+ */
+test.each([
+  { how: 'frozen for one lease', freeze: stopFor(1), deposed: false },
+  { how: 'frozen for three leases', freeze: stopFor(3), deposed: true },
+  { how: 'frozen for ten leases', freeze: stopFor(10), deposed: true },
+  { how: 'with its event loop blocked for four leases', freeze: blockEventLoop, deposed: true },
+])('a leader $how in the midst of publishing changes nothing when it comes back', async (fault) => {
+  await using stage = await openStage();
+  const watch = await watchPublishes(stage.connection, stage.stream);
+  await using proxy = await startTcpProxy({ port: Number(new URL(stage.natsUrl).port) });
+  await using zombie = await stage.startRelayProcess({ leaseTtlMs, natsPort: proxy.port });
+  await zombie.line('ready');
+  await stage.write(1);
+  await stage.untilDrained();
+  const publishers = await watch.publishers();
+  await using standby = await stage.startRelayProcess({ leaseTtlMs });
+  await standby.line('ready');
+  await using writers = stage.startWriters({ count: 2 });
+  // Answers are under way so long that much is in flight at any moment, and more waits behind it.
+  proxy.delay(50, { direction: 'down' });
+  await stage.untilPublishing({ events: 5_000, share: 0.1 });
+  const thaw = await fault.freeze(zombie);
+  if (fault.deposed) await standby.line('role', ({ role }) => role === 'leader');
+  const before = await stateOf(stage, watch);
+  await thaw();
+  if (fault.deposed) {
+    await zombie.line('role', ({ role }) => role === 'standby');
+    expect(await stateOf(stage, watch)).toMatchObject({ lease: before.lease, planned: before.planned });
+    const traffic = await watch.since(before.mark, publishers);
+    refused += traffic.refused;
+    expect(traffic.stored).toBe(0);
+  }
+  await writers.stop();
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+  expect(writers.failures).toEqual([]);
+  const roles = await Promise.all([zombie, standby].map(async (relay) => (await relay.readiness())?.role));
+  expect(roles.sort()).toEqual(['leader', 'standby']);
+});
+
+test('former leaders did send what the broker had to refuse', () => {
+  // Where none came back in the midst of publishing, the tests above have shown nothing.
+  expect(refused).toBeGreaterThan(0);
+});
+
+/** Resolves, still frozen, when about so many leases are over. */
+function stopFor(leases: number) {
+  return async (relay: RelayProcess) => {
+    relay.kill('SIGSTOP');
+    await sleep(leases * leaseTtlMs);
+    return async () => relay.kill('SIGCONT');
+  };
+}
+
+async function blockEventLoop(relay: RelayProcess) {
+  relay.kill('SIGUSR2');
+  return async () => undefined; // It ends by itself.
+}
+
+/** What a former leader must not change: the lease, the plans of its epoch, where inserts go. */
+async function stateOf({ pool }: Stage, watch: PublishWatch) {
+  const lease = await pool.query(
+    'select epoch, holder, segment.last_value as segment from postcommit.lease, postcommit.segment',
+  );
+  const planned = await pool.query('select count(*) from postcommit.batches where epoch = 1');
+  return { lease: lease.rows, planned: planned.rows, mark: await watch.mark() };
+}
