@@ -1,0 +1,70 @@
+import { nanos } from '@nats-io/transport-node';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { EmbeddedNats } from '../../src/embedded/index.ts';
+import { sleep } from '../../src/lifecycle/abort.ts';
+import { startNats } from '../support/services.ts';
+import { openStage } from './stage.ts';
+
+/** As short as servers allow, and all of it over before anything is sent again: only the slots protect. */
+const WINDOW_MS = 100;
+const PAST_WINDOW_MS = 5 * WINDOW_MS;
+const BULK = 1_500;
+
+let nats: EmbeddedNats;
+beforeAll(async () => {
+  nats = await startNats();
+});
+afterAll(() => nats?.[Symbol.asyncDispose]());
+
+const openShortStage = () => openStage({ natsUrl: nats.url, config: { duplicate_window: nanos(WINDOW_MS) } });
+
+test('G3: relays killed and NATS cut off in mid-publish, each for longer than the duplicate window: every event once', async () => {
+  await using stage = await openShortStage();
+  let cutOff = 0;
+  const countCutOff = async () => {
+    const { rows } = await stage.pool.query(
+      'select max(last_sequence)::int as planned from postcommit.batches',
+    );
+    if (rows[0].planned > (await stage.lastSequence())) cutOff++;
+  };
+  for (const share of [0.1, 0.5]) {
+    await using relay = await stage.startRelayProcess();
+    await relay.line('ready');
+    await stage.untilPublishing({ events: BULK, share });
+    relay.kill('SIGKILL');
+    await relay.exit;
+    await countCutOff();
+    await sleep(PAST_WINDOW_MS); // The window.
+  }
+  await using relay = await stage.startRelay();
+  await relay.until('publishing');
+  await stage.untilPublishing({ events: BULK, share: 0.3 });
+  nats.kill('SIGKILL');
+  await relay.until('paused');
+  await sleep(PAST_WINDOW_MS); // The window.
+  await nats.start();
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+  expect(await stage.lastSequence()).toBe(3 * BULK);
+  expect(cutOff, 'no kill hit a plan that was under way').toBeGreaterThan(0);
+});
+
+test('G3: a relay that was frozen in mid-publish wakes up behind its successor and stores nothing', async () => {
+  await using stage = await openShortStage();
+  const leaseTtlMs = 1_200;
+  await using frozen = await stage.startRelayProcess({ leaseTtlMs });
+  await frozen.line('role', ({ role }) => role === 'leader');
+  await stage.untilPublishing({ events: BULK, share: 0.2 });
+  frozen.kill('SIGSTOP');
+  await using successor = await stage.startRelayProcess({ leaseTtlMs });
+  await successor.line('role', ({ role }) => role === 'leader');
+  await stage.untilDrained();
+  const end = await stage.lastSequence();
+  const publishes = await stage.countPublishes();
+  frozen.kill('SIGCONT');
+  await frozen.line('role', ({ role }) => role === 'standby');
+  expect(await stage.lastSequence()).toBe(end);
+  expect(await stage.faults()).toEqual([]);
+  // What it had handed to its socket may still come; the stream takes none of it.
+  expect(await publishes()).toBeLessThan(BULK);
+});
