@@ -106,6 +106,7 @@ test('where another writer`s messages were among the lost, markers fill their sl
   await writeAndDrain(stage, 50);
   await keepCopy();
   await relay.until('publishing');
+  expect(await stage.lastSequence()).toBe(50); // The test's own connection is back as well.
   await stage.jsm.jetstream().publish(stage.subject, 'foreign');
   await stage.write(20);
   await expect.poll(stage.faults, { timeout: 10_000 }).toEqual([]);
