@@ -3,7 +3,7 @@ import { batchesFrom, type LogSpan, logSpan } from '../batch-log/recover.ts';
 import { type BrokerLink, readBack, type StreamState } from '../jetstream/index.ts';
 import type { Session } from '../postgres/session.ts';
 import { type Placement, type PlannedSlot, placementOf } from './placement.ts';
-import { disown, type Timeline, traceTimeline } from './timeline.ts';
+import { disown, type Timeline, traceBeyond, traceTimeline } from './timeline.ts';
 import { type Displaced, type Found, judge, type Verdict } from './verdict.ts';
 
 /**
@@ -68,8 +68,6 @@ export interface ReconcileContext {
 
 /** How far below a slot that no longer holds its message the first look goes; it doubles from there. */
 const LOOK_BACK = 1_024;
-/** Messages beyond the plan that are read to tell another writer's from those the database forgot. */
-const BEYOND_AT_MOST = 2_048;
 
 export async function reconcile(context: ReconcileContext): Promise<Reconciliation> {
   const { session, stream, last } = context;
@@ -198,22 +196,12 @@ async function readBeyond(
   { session, link, stream, source, signal }: ReconcileContext,
   from: number,
 ): Promise<{ foreign: number; found: readonly Found[]; timeline: Timeline }> {
-  const count = Math.max(0, stream.lastSequence - from);
-  if (count === 0) return { foreign: 0, found: [], timeline: UNSUSPICIOUS };
-  const first = Math.max(from + 1, stream.lastSequence - BEYOND_AT_MOST + 1);
-  const messages = await readBack(link, {
-    stream: stream.name,
-    from: first,
-    to: stream.lastSequence,
-    signal,
-  });
-  const timeline = await traceTimeline(session, messages, source);
-  const found = messages.flatMap((message): Found[] => {
-    if (message.kind === 'gone' || message.skipped !== null) return [];
-    const position = timeline.ours.get(message.sequence);
-    return position === undefined ? [] : [{ position, sequence: message.sequence, eventId: message.eventId }];
-  });
-  return { foreign: count - timeline.ours.size, found, timeline };
+  const found: Found[] = [];
+  const timeline = await traceBeyond(
+    { session, link, stream: stream.name, source, from: from + 1, to: stream.lastSequence, signal },
+    (one) => found.push(one),
+  );
+  return { foreign: Math.max(0, stream.lastSequence - from) - timeline.ours.size, found, timeline };
 }
 
 /** Step 3, for what lies beyond the stream's end. */
