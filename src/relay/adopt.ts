@@ -29,10 +29,12 @@ export async function adoptStream(options: {
   readonly settledTo: number | null;
   readonly log: LaneLog;
 }): Promise<Batch> {
-  const { stream, log, mode } = options;
+  const { stream, log, mode, last } = options;
   const positions = mode === 'republish' ? await retained(options) : await unsettled(options);
   const first = stream.lastSequence + 1;
-  return log.next({ kind: 'again', first, last: first + sizeOf(positions) - 1, positions });
+  const row = log.next({ kind: 'again', first, last: first + sizeOf(positions) - 1, positions });
+  // What was settled was so in the old incarnation: of this one nothing is, and older rows are over.
+  return { ...row, settledTo: null, settledBatch: row.ordering === 'stream' ? null : last.batch };
 }
 
 /** Positions planned for the stream that the outbox still holds, and that are not set aside. */

@@ -235,11 +235,11 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     async compare({ stream: state, last, giveUp, signal }) {
       if (!graves.isEmpty && !(await buryAll())) return 'fenced';
       givingUp = giveUp;
+      if (known !== undefined && known.created !== state.created) settledTo = null;
       known = state;
       windowMs = state.duplicateWindowMs;
       highestSeen = Math.max(state.lastSequence, highestSeen);
       log.restart(last, state.created);
-      handedOver = last?.batch ?? 0;
       if (last !== undefined) {
         const found = await lookUpUnsettled(context, { last, stream: state, signal, settledTo });
         settledTo = settledTo ?? last.settledTo;
@@ -252,6 +252,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
           strays: 0,
         });
         takeOver(found, state.lastSequence);
+        handedOver = last.batch;
         highestSeen = state.lastSequence;
       }
       gate.open(outlet.pending === 0);
