@@ -42,6 +42,13 @@ test('the sample of a configuration file is one', () => {
   });
 });
 
+test('so is that of the lanes', () => {
+  const { text } = sampleMarked('docs/lanes-and-ordering.md', 'json', 'config');
+  const settings = JSON.parse(text) as { lanes: object[] };
+  const config = loadRelayConfig({ flags: settings, env: { DATABASE_URL: 'postgres://127.0.0.1/shop' } });
+  expect(config).toMatchObject({ lanes: settings.lanes });
+});
+
 test('the exit codes are those of the command line', () => {
   const listed = tableBelow(RELAY, 'Exit codes').map(([code]) => code);
   expect(listed).toEqual([...Object.values(EXIT).map(String), '128+n']);

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type EmbeddedNats, type EmbeddedPostgres, findNatsServer } from '../../src/embedded/index.ts';
-import { type RunningCli, startCli } from '../support/cli.ts';
+import { type RunningCli, runCli, startCli } from '../support/cli.ts';
 import { startNats, startPostgres } from '../support/services.ts';
 import { type Checkout, createCheckout } from './checkout.ts';
 import { readPage, type Sample, samplesOf } from './pages.ts';
@@ -69,6 +69,7 @@ describe('samples', () => {
     'docs/consuming.md',
     'docs/running-the-relay.md',
     'docs/troubleshooting.md',
+    'docs/dead-letters.md',
   ];
   const runnable = pages
     .flatMap(samplesOf)
@@ -134,15 +135,20 @@ describe('samples', () => {
       .toEqual(rows);
   });
 
-  test('an event that no lane takes leaves by the statement of the troubleshooting page', async () => {
-    const [sample] = samplesOf('docs/troubleshooting.md').filter(({ language }) => language === 'sql');
+  test('an event that no lane takes is a dead letter, and the command of the page discards it', async () => {
     await database.query(
       "SELECT postcommit.enqueue('elsewhere.a', '{}'), postcommit.enqueue('events.behind', '{}')",
     );
-    const paused = await relay.line('lane-paused');
-    const position = /at position (\d+) has the subject 'elsewhere\.a'/.exec(String(paused.reason))?.[1];
-    await database.query((sample?.text ?? '').replace('4711', position ?? 'none'));
-    await relay.line('lane-resumed');
+    const letters = async () =>
+      (await database.query('SELECT subject, outcome, state FROM postcommit.dead_letters')).rows;
+    const misrouted = { subject: 'elsewhere.a', outcome: 'misrouted' };
+    await expect.poll(letters, { timeout: 10_000 }).toEqual([{ ...misrouted, state: 'parked' }]);
+    expect(await runCli(['dead-letters', 'retry', '--outcome', 'misrouted'], env)).toMatchObject({
+      code: 0,
+      stdout: 'retried 0, misrouted 1, gone 0\n',
+    });
+    expect(await runCli(['dead-letters', 'discard', '--id', '1'], env)).toMatchObject({ code: 0 });
+    expect(await letters()).toEqual([{ ...misrouted, state: 'discarded' }]);
   });
 
   test('samples are what the compiler of a reader accepts', async () => {

@@ -5,7 +5,7 @@ import { sleep } from '../../src/lifecycle/abort.ts';
 import { startNats } from '../support/services.ts';
 import { openStage } from './stage.ts';
 
-/** As short as servers allow, and all of it over before anything is sent again: only the slots protect. */
+/** As short as servers allow, and over before anything is sent again: message ids protect nothing, slots and log do. */
 const WINDOW_MS = 100;
 const PAST_WINDOW_MS = 5 * WINDOW_MS;
 const BULK = 1_500;
