@@ -23,7 +23,7 @@ export const SETTINGS = {
   databaseUrl: {
     ...connection,
     env: 'DATABASE_URL',
-    about: 'PostgreSQL, the primary, without a transaction pooler in between',
+    about: 'PostgreSQL, the primary; best without a transaction pooler in between',
     expected:
       'a URL like postgres://host:5432/database with user and password in it, special characters percent-encoded',
     secret: 'url',

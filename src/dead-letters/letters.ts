@@ -1,4 +1,5 @@
 import type { StoredEvent } from '../event.ts';
+import { WITHOUT_STANDBYS } from '../lease/lease.ts';
 import { toEvent } from '../outbox/read.ts';
 import type { Session } from '../postgres/session.ts';
 import type { LetterOutcome, NewLetter, OpenLetter } from './letter.ts';
@@ -45,7 +46,7 @@ export async function settleLettersIfLeading(
               where consumer is null and exists (select from chair)
                 and (position = any($3::int8[]) and state in ('marking', 'parked', 'held', 'retrying')
                      or position = any($2::int8[]) and state = 'marking'))
-           select from chair`,
+           select ${WITHOUT_STANDBYS} from chair`,
     values: [epoch, marked, stored],
   });
   return rows.length === 1;
@@ -100,7 +101,7 @@ export async function parkIfLeading(
     text: `with chair as materialized (select epoch from postcommit.lease where epoch = $1 for share),
            parked as (
              ${insertLetters('$2')})
-           select from chair`,
+           select ${WITHOUT_STANDBYS} from chair`,
     values: [epoch, lettersParameter(letters)],
   });
   return rows.length === 1;

@@ -1,3 +1,4 @@
+import { WITHOUT_STANDBYS } from '../lease/lease.ts';
 import type { Session } from '../postgres/session.ts';
 
 /** Which of the relay's dead letters an operator means. Without any condition: all that await a decision. */
@@ -81,7 +82,7 @@ export async function discardIfLeading(
            gone as (
              update postcommit.dead_letters d set state = 'discarded'
               where ${MATCHES} and exists (select from chair) returning d.position, d.stream, d.key)
-           select g.position, g.stream, g.key from chair left join gone g on true order by g.position`,
+           select g.position, g.stream, g.key, ${WITHOUT_STANDBYS} from chair left join gone g on true order by g.position`,
     values: [...valuesOf(selection), epoch],
   });
   if (rows.length === 0) return undefined;

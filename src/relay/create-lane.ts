@@ -56,6 +56,7 @@ export function createLane(context: LaneContext): Lane {
     known: () => known,
     maxPayload: () => link.maxPayload,
     storedBefore,
+    slotted: ordering === 'stream',
     changed,
   });
   const comparing = createComparing({ context, outlet, log, letters, know });

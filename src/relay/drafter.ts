@@ -35,6 +35,8 @@ export interface DrafterOptions {
   readonly maxPayload: () => number;
   /** Positions that are in the stream already, and covered by `found` rows. */
   readonly storedBefore: ReadonlySet<number>;
+  /** Slots protect what is repeated; without them its message id does. */
+  readonly slotted: boolean;
   readonly changed: () => void;
 }
 
@@ -43,7 +45,7 @@ const LIMITS_MS = 1_000;
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over what is being drafted, its parts named below.
 export function createDrafter(options: DrafterOptions): Drafter {
-  const { stream, outlet, log, letters, known, maxPayload, storedBefore, changed } = options;
+  const { stream, outlet, log, letters, known, maxPayload, storedBefore, slotted, changed } = options;
   const { gate } = outlet;
   const repeats: { request: Repeat; written: Deferred<Repeated> }[] = [];
   let busy = false;
@@ -95,7 +97,9 @@ export function createDrafter(options: DrafterOptions): Drafter {
     const cargo = events.map(
       (event): Cargo =>
         kind === 'retry'
-          ? repeated(event)
+          ? slotted
+            ? repeated(event)
+            : fresh(event)
           : { kind: 'event', event, messageId: `${event.eventId}:${row.batch}` },
     );
     return {

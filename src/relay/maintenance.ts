@@ -3,6 +3,7 @@ import { pruneLetters } from '../dead-letters/letters.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import type { Capture } from '../outbox/capture.ts';
 import { readBacklog } from '../outbox/read.ts';
+import { assertNotSubscribed } from '../outbox/suitability.ts';
 import type { Session } from '../postgres/session.ts';
 import { withoutWaiting } from '../postgres/without-waiting.ts';
 import { pruneRequests } from '../requests/requests.ts';
@@ -60,6 +61,7 @@ async function doChores(context: MaintenanceContext, ring: Ring): Promise<'fence
   await Promise.all(lanes.map((lane) => lane.probe()));
   await pruneLetters(session, retentionMs);
   await pruneRequests(session);
+  await assertNotSubscribed(session);
   const guarded = await guardSequence(session, { cursor: capture.state.cursor, logger });
   if (guarded.kind === 'moved') void auditor.search(guarded);
   metrics.deadLetters.set(await countDeadLetters(session));

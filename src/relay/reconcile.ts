@@ -1,6 +1,6 @@
 import type { Batch } from '../batch-log/batch.ts';
 import { batchesFrom, type LogSpan, logSpan } from '../batch-log/recover.ts';
-import { type BrokerLink, readBack, type StreamState } from '../jetstream/index.ts';
+import { type BrokerLink, type ReadBack, readBack, type StreamState } from '../jetstream/index.ts';
 import type { Session } from '../postgres/session.ts';
 import { type Placement, type PlannedSlot, placementOf } from './placement.ts';
 import { disown, type Timeline, traceBeyond, traceTimeline } from './timeline.ts';
@@ -154,8 +154,9 @@ async function inspect(context: ReconcileContext, last: Batch, span: LogSpan): P
     const wasStored = storedUnless(context, last);
     const verdict = judge(placement, messages, source, wasStored);
     if (anchor === null || anchor <= span.start || verdict.ours.includes(anchor)) {
-      const timeline =
-        verdict.found.length === 0 ? UNSUSPICIOUS : await traceTimeline(session, messages, source);
+      const timeline = isPlain(messages, verdict, last)
+        ? UNSUSPICIOUS
+        : await traceTimeline(session, messages, source);
       const judged =
         timeline.strays.size === 0
           ? verdict
@@ -176,6 +177,11 @@ function storedUnless({ stream, known }: ReconcileContext, last: Batch): (sequen
   if (retention !== 'limits' || maxMessagesPerSubject > 0 || messages === 0) return () => true;
   const settledTo = Math.max(last.settledTo ?? 0, known?.settledTo ?? 0);
   return (sequence) => sequence <= settledTo || sequence < firstSequence || sequence > lastSequence;
+}
+
+/** Nothing but what was acknowledged before is in the stream, at its place. */
+function isPlain(messages: readonly ReadBack[], { found }: Verdict, { settledTo }: Batch): boolean {
+  return found.length === 0 && messages.every(({ sequence }) => sequence <= (settledTo ?? 0));
 }
 
 /** Every message of ours lies where it was planned: nothing speaks for another timeline. */

@@ -1,3 +1,4 @@
+import { WITHOUT_STANDBYS } from '../lease/lease.ts';
 import type { Session } from '../postgres/session.ts';
 
 export type RequestKind = 'retry' | 'discard' | 'replay' | 'adopt' | 'audit';
@@ -49,7 +50,7 @@ export async function answerIfLeading(
              update postcommit.requests
                 set result = $3::jsonb, finished_at = case when $4 then clock_timestamp() end
               where id = $2 and finished_at is null and exists (select from chair))
-           select from chair`,
+           select ${WITHOUT_STANDBYS} from chair`,
     values: [epoch, id, JSON.stringify(result), finished],
   });
   return rows.length === 1;

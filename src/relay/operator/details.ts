@@ -10,21 +10,26 @@ export const selectionDetail = z.strictObject({
 
 const bound = z.int().positive().optional();
 
-export const replayDetail = z.strictObject({
-  /** Positions in the outbox, both included. */
-  fromPosition: bound,
-  toPosition: bound,
-  /** Sequences of this stream, both included. */
-  stream: z.string().optional(),
-  fromSequence: bound,
-  toSequence: bound,
-  /** When the event was inserted. */
-  since: z.iso.datetime({ offset: true }).optional(),
-  until: z.iso.datetime({ offset: true }).optional(),
-  key: z.string().optional(),
-  /** A subject, or a pattern with wildcards. */
-  subject: z.string().optional(),
-});
+export const replayDetail = z
+  .strictObject({
+    /** Positions in the outbox, both included. */
+    fromPosition: bound,
+    toPosition: bound,
+    /** Sequences of this stream, both included. */
+    stream: z.string().optional(),
+    fromSequence: bound,
+    toSequence: bound,
+    /** When the event was inserted. */
+    since: z.iso.datetime({ offset: true }).optional(),
+    until: z.iso.datetime({ offset: true }).optional(),
+    key: z.string().optional(),
+    /** A subject, or a pattern with wildcards. */
+    subject: z.string().optional(),
+  })
+  .refine(
+    (detail) => Object.keys(detail).length > 0,
+    'say which events: everything is not replayed by mistake',
+  );
 
 export const adoptDetail = z.strictObject({
   stream: z.string(),

@@ -30,7 +30,7 @@ export async function replay(context: OperatorContext, id: number, wish: ReplayD
     const positions = await nextPositions(session, { wish, above, end, sequenced });
     if (positions.length === 0) return answered({ replayed });
     const events = await wanted(session, wish, positions);
-    for (const [lane, share] of route(context, events)) {
+    for (const [lane, share] of sharesOf(context, wish, events)) {
       const repeated = await lane.repeat({ kind: 'replay', events: share });
       if (repeated !== 'planned') return { kind: repeated };
       replayed += share.length;
@@ -39,6 +39,11 @@ export async function replay(context: OperatorContext, id: number, wish: ReplayD
     if (!(await answerIfLeading(session, epoch, { id, result: { above, replayed }, finished: false })))
       return { kind: 'fenced' };
   }
+}
+
+/** Of one stream, if that was said. */
+function sharesOf(context: OperatorContext, { stream }: ReplayDetail, events: readonly StoredEvent[]) {
+  return [...route(context, events)].filter(([lane]) => stream === undefined || lane.stream === stream);
 }
 
 async function wanted(
