@@ -1,5 +1,5 @@
 import type { StorageType } from '@nats-io/jetstream';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { startNatsCluster } from '../../src/embedded/index.ts';
 import { faultsOfStreams, openLanes } from '../support/lanes.ts';
 import { natsServerOf } from '../support/nats-server-versions.ts';
@@ -13,7 +13,8 @@ test('a lane whose stream has lost its majority delays no other, and catches up'
   if (survivor === undefined) throw new Error('the cluster has no nodes');
   // The relay and the streams with one replica live on the node that stays; the first stream needs two of three.
   await using lanes = await openLanes(3, { 0: { num_replicas: 3 } }, { natsUrl: survivor.url });
-  for (const stream of lanes.streams.slice(1)) await moveTo(lanes, stream, survivor.name);
+  for (const stream of lanes.streams.slice(1))
+    await vi.waitFor(() => moveTo(lanes, stream, survivor.name), { timeout: ELECTION_MS });
   await cluster.untilStreamReady(lanes.streams[0] ?? '');
   await using relay = await lanes.startRelay();
   await using writers = lanes.startWriters();
@@ -56,7 +57,7 @@ async function moveTo(lanes: Awaited<ReturnType<typeof openLanes>>, stream: stri
   for (let attempt = 0; attempt < 30; attempt++) {
     const { cluster } = await lanes.jsm.streams.info(stream);
     if (cluster?.leader === node) return;
-    await lanes.jsm.streams.delete(stream);
+    await lanes.jsm.streams.delete(stream).catch(() => undefined);
     await lanes.jsm.streams.add({ name: stream, subjects: [`${stream}.>`], num_replicas: 1 });
   }
   throw new Error(`stream ${stream} does not come to node ${node}`);

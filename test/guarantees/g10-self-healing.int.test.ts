@@ -131,6 +131,7 @@ test('a marker among the lost comes back as a marker, and its event stays a dead
   await writeAndDrain(stage, 10);
   await keepCopy();
   await relay.until('publishing');
+  expect(await stage.lastSequence()).toBe(10); // The test's own connection is back as well.
   await stage.jsm.streams.update(stage.stream, { max_msg_size: 10_000 });
   await stage.write(1, { payload: 'x'.repeat(20_000) });
   await writeAndDrain(stage, 10);

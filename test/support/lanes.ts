@@ -1,7 +1,7 @@
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import pg from 'pg';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { createRelay, type LaneOptions, type Relay } from '../../src/relay/index.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
@@ -54,7 +54,9 @@ export async function openLanes(
   const jsm = await jetstreamManager(connection);
   const streams = Array.from({ length: count }, () => scratchName('lane'));
   for (const [i, name] of streams.entries())
-    await jsm.streams.add({ name, subjects: [`${name}.>`], ...configs[i] });
+    await vi.waitFor(() => jsm.streams.add({ name, subjects: [`${name}.>`], ...configs[i] }), {
+      timeout: 20_000, // A cluster that has just come up may not place it yet.
+    });
   const write = async (lane: number, events: number) =>
     void (await pool.query(
       `insert into postcommit.outbox (subject, payload)
