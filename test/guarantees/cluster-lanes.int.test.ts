@@ -1,5 +1,5 @@
 import type { StorageType } from '@nats-io/jetstream';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { startNatsCluster } from '../../src/embedded/index.ts';
 import { faultsOfStreams, openLanes } from '../support/lanes.ts';
 import { natsServerOf } from '../support/nats-server-versions.ts';
@@ -9,22 +9,21 @@ const ELECTION_MS = 30_000;
 
 test('a lane whose stream has lost its majority delays no other, and catches up', async () => {
   await using cluster = await startNatsCluster({ binary: (await natsServerOf('2.10.27')).path });
-  const [survivor] = cluster.nodes;
-  if (survivor === undefined) throw new Error('the cluster has no nodes');
-  // The relay and the streams with one replica live on the node that stays; the first stream needs two of three.
-  await using lanes = await openLanes(3, { 0: { num_replicas: 3 } }, { natsUrl: survivor.url });
-  for (const stream of lanes.streams.slice(1))
-    await vi.waitFor(() => moveTo(lanes, stream, survivor.name), { timeout: ELECTION_MS });
-  await cluster.untilStreamReady(lanes.streams[0] ?? '');
+  // The first stream needs two of three nodes; the second lives on the node that stays, wherever that is.
+  await using lanes = await openLanes(2, { 0: { num_replicas: 3 } }, { natsUrl: cluster.url });
+  const [first = '', second = ''] = lanes.streams;
+  await cluster.untilStreamReady(first);
+  const survivor = await cluster.untilStreamReady(second);
   await using relay = await lanes.startRelay();
   await using writers = lanes.startWriters();
   await lanes.untilStored(200);
-  const lost = cluster.nodes.slice(1);
+  const lost = cluster.nodes.filter(({ name }) => name !== survivor.name);
   for (const node of lost) node.kill('SIGKILL');
   await expect
     .poll(() => relay.relay.status().lanes[0]?.state, { timeout: ELECTION_MS })
     .not.toBe('publishing');
-  const latencies = await lanes.probeLatency([1, 2], 10);
+  await lanes.probeLatency([1], 1); // Whoever was connected to another node is on this one by now.
+  const latencies = await lanes.probeLatency([1], 10);
   expect(Math.max(...latencies)).toBeLessThan(1_500);
   await Promise.all(lost.map((node) => node.start()));
   await expect.poll(() => relay.relay.status().lanes[0]?.state, { timeout: ELECTION_MS }).toBe('publishing');
@@ -44,21 +43,10 @@ test('G10: when all nodes lose what they had acknowledged, it is published again
   await expect.poll(async () => (await stage.log()).at(-1)?.settledTo ?? 0).toBeGreaterThan(0);
   for (const node of cluster.nodes) node.kill('SIGKILL');
   await Promise.all(cluster.nodes.map((node) => node.start()));
-  await cluster.untilStreamReady(stage.stream, { timeoutMs: ELECTION_MS });
+  await expect.poll(() => cluster.leaderOf(stage.stream), { timeout: ELECTION_MS }).toBeDefined();
   await stage.write(10);
   await stage.untilDrained(ELECTION_MS);
   await expect.poll(stage.faults, { timeout: ELECTION_MS, interval: 200 }).toEqual([]);
   expect(await relay.count('healedEvents')).toBeGreaterThan(0);
   expect(relay.lines.map(({ event }) => event)).toContain('stream-rewound');
 });
-
-/** A stream with one replica is put on the node of this name. */
-async function moveTo(lanes: Awaited<ReturnType<typeof openLanes>>, stream: string, node: string) {
-  for (let attempt = 0; attempt < 30; attempt++) {
-    const { cluster } = await lanes.jsm.streams.info(stream);
-    if (cluster?.leader === node) return;
-    await lanes.jsm.streams.delete(stream).catch(() => undefined);
-    await lanes.jsm.streams.add({ name: stream, subjects: [`${stream}.>`], num_replicas: 1 });
-  }
-  throw new Error(`stream ${stream} does not come to node ${node}`);
-}

@@ -50,7 +50,11 @@ export async function openLanes(
   const database = await createMigratedDatabase();
   const pool = new pg.Pool({ connectionString: database.url });
   pool.on('error', () => undefined);
-  const connection = await connect({ servers: nats });
+  const connection = await connect({
+    servers: nats.split(','),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 50,
+  });
   const jsm = await jetstreamManager(connection);
   const streams = Array.from({ length: count }, () => scratchName('lane'));
   for (const [i, name] of streams.entries())
@@ -150,7 +154,7 @@ async function startRelay(
   const metrics = createMetrics();
   const relay = createRelay({
     databaseUrl: () => databaseUrl,
-    nats: () => ({ servers: [nats] }),
+    nats: () => ({ servers: nats.split(',') }),
     lanes,
     logger: createLogger({ destination: { write: (line: string) => void lines.push(JSON.parse(line)) } }),
     metrics,
