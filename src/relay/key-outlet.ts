@@ -7,9 +7,8 @@ import { eventsAt } from './events-at.ts';
 import { createGate } from './gate.ts';
 import { createKeyGraves } from './key-graves.ts';
 import { type Consignment, createKeyQueue } from './key-queue.ts';
-import type { Pause } from './lane-state.ts';
 import { type LookUp, lookUpUnsettled, type Missing } from './look-up.ts';
-import { hasMoved, movedLetter, type Outlet, type OutletContext } from './outlet.ts';
+import { hasMoved, movedLetter, type Outlet, type OutletContext, outlived } from './outlet.ts';
 
 const LOAD_AT_ONCE = 500;
 const LOADED_AT_MOST = 2_048;
@@ -266,13 +265,6 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     },
   };
   return outlet;
-}
-
-function outlived(position: number, stream: string): Pause {
-  return {
-    outcome: 'refused',
-    reason: `stream '${stream}' lost events that the outbox no longer holds, the first of them at position ${position}: the loss is older than the retention. Restore the stream, or give those events up: postcommit adopt --stream ${stream}`,
-  };
 }
 
 function isNumber(value: number | undefined): value is number {

@@ -18,8 +18,6 @@ export interface LineUp {
   }): Promise<{ look: Look; outcome: 'planned' | 'refused' | 'fenced' }>;
   /** All lanes that read with the lead publish, and have nothing in flight. */
   readonly calm: boolean;
-  /** No lane reads on its own. */
-  readonly complete: boolean;
   /** Events that wait for lanes which read on their own. */
   readonly behind: { readonly events: number; readonly sinceMs: number | undefined };
   /** All captures that are in use. */
@@ -143,9 +141,6 @@ export function createLineUp({ capture, lookout, planner, wake, run }: LineUpOpt
     },
     get calm() {
       return [...lead].every(({ state, pending }) => state.kind === 'flowing' && pending === 0);
-    },
-    get complete() {
-      return stragglers.size === 0;
     },
     get behind() {
       let [events, sinceMs] = [0, undefined as number | undefined];

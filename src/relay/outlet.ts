@@ -9,6 +9,7 @@ import type { Gate } from './gate.ts';
 import type { LaneLetters } from './lane-letters.ts';
 import type { LaneLog } from './lane-log.ts';
 import type { LaneMeter } from './lane-meter.ts';
+import type { Pause } from './lane-state.ts';
 import type { LaneOptions } from './options.ts';
 
 /** How a lane puts planned events on its stream: by slots in `stream` ordering, by message ids in the others. */
@@ -85,6 +86,14 @@ export function movedLetter({ letters, options }: OutletContext, event: StoredEv
     outcome: 'moved',
     reason: `it was planned for stream '${options.stream}', which does not take its subject any more; it goes to the lane that does`,
   });
+}
+
+/** Why a lane stops at a loss that it cannot heal. */
+export function outlived(position: number | undefined, stream: string): Pause {
+  return {
+    outcome: 'refused',
+    reason: `stream '${stream}' lost events that the outbox no longer holds, the first of them at position ${position}: the loss is older than the retention. Restore the stream, or give those events up: postcommit adopt --stream ${stream}`,
+  };
 }
 
 /** Where markers go: the lane's first subject (the stream's, where the lane has none), its wildcards replaced. */

@@ -18,6 +18,7 @@ import {
   movedLetter,
   type Outlet,
   type OutletContext,
+  outlived,
 } from './outlet.ts';
 import { type Reconciliation, type Refill, reconcile } from './reconcile.ts';
 
@@ -258,13 +259,6 @@ function isUnfilled(events: ReadonlyMap<number, StoredEvent>) {
 
 function positionsOf(slots: readonly Refill[], wanted: Refill['what']): number[] {
   return slots.filter(({ what }) => what === wanted).map(({ position }) => position);
-}
-
-function outlived(position: number | undefined, stream: string) {
-  return {
-    outcome: 'refused',
-    reason: `stream '${stream}' lost events that the outbox no longer holds, the first of them at position ${position}: the loss is older than the retention. Restore the stream, or give those events up: postcommit adopt --stream ${stream}`,
-  };
 }
 
 /** The lane had another ordering before: what is not known to be stored gets slots behind the stream's end. */
