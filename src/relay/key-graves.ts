@@ -59,7 +59,8 @@ export function createKeyGraves(
     },
     holdBack: (event, batch) => dig(undefined, batch, [held(event)]),
     async close() {
-      const closing = graves;
+      // More may be dug while these are written down: they are for the next round.
+      const closing = [...graves];
       const dead = closing.flatMap((grave) => grave.letters);
       if (!(await parkIfLeading(session, epoch, dead))) return false;
       graves = graves.slice(closing.length);

@@ -188,12 +188,12 @@ export function createRelay(userOptions: RelayOptions): Relay {
         lanes = [];
         epoch = null;
         databaseConnected = false;
+        setRole('starting'); // Before the session is closed, which may take its time on a network that is gone.
         await session?.close();
       }
       lastProgressAtMs = performance.now();
       if (performance.now() - startedAtMs > LASTING_TERM_MS) backoff.reset();
       if (!stopping.signal.aborted) {
-        setRole('starting');
         await sleep(backoff.next(), stopping.signal);
         lastProgressAtMs = performance.now();
       }

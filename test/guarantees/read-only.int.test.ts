@@ -30,6 +30,7 @@ test.each([
 ])('switched to read-only by $by the relay waits, says why, and goes on by itself', async ({ switched }) => {
   await using stage = await openStage({ postgresUrl: postgres.url });
   await using relay = await stage.startRelay();
+  await using _whateverHappens = { [Symbol.asyncDispose]: () => switched(stage, 'off') };
   await relay.until('publishing');
   await stage.write(10);
   await stage.untilDrained();
@@ -48,7 +49,7 @@ test.each([
   expect(failures.at(-1)).toMatchObject({ state: '25006' });
   await switched(stage, 'off');
   await relay.until('publishing', 15_000);
-  expect(relay.relay.status().reason).toBeNull();
+  await expect.poll(() => relay.relay.status().reason).toBeNull();
   await stage.write(10);
   await stage.untilDrained();
   expect(await stage.faults()).toEqual([]);
