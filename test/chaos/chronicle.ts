@@ -1,4 +1,4 @@
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
 
 /** Something that happened at one moment. */
 export interface Moment {
@@ -23,9 +23,10 @@ export interface Chronicle {
   readonly moments: readonly (Moment | Span)[];
 }
 
-/** With a path each moment is appended to that file as a line of JSON. */
+/** With a path each moment is appended to that file, which begins anew, as a line of JSON. */
 export function createChronicle(path?: string): Chronicle {
   const moments: (Moment | Span)[] = [];
+  if (path !== undefined) writeFileSync(path, '');
   const add = (moment: Moment | Span) => {
     moments.push(moment);
     if (path !== undefined) appendFileSync(path, `${JSON.stringify(moment)}\n`);

@@ -20,6 +20,8 @@ export interface SceneContext {
   readonly seconds: number;
   /** What happened when, for the report: faults, roles, commits. */
   readonly chronicle: Chronicle;
+  /** Where a scene may append further history, a line of JSON each; undefined where nobody keeps it. */
+  readonly historyPath?: string | undefined;
   /** Lines for a person who watches. */
   readonly tell: (line: string) => void;
 }
