@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util';
 import { captureStudy } from './capture.ts';
+import { chainStudy } from './chain-study.ts';
 import { check, type Report } from './checker.ts';
 import type { Mutant, Run, Study } from './study.ts';
 
-const STUDIES: readonly Study[] = [captureStudy];
+const STUDIES: readonly Study[] = [captureStudy, chainStudy];
 
 const USAGE = `npm run model [-- --only NAME] [--mutants] [--json]
 
