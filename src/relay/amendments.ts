@@ -10,15 +10,34 @@ export interface Amendments {
   readonly refill: readonly Refill[];
 }
 
-/** `slots`: what the reconciliation wants refilled, or what a burial made of it. */
+export interface AmendOptions {
+  /** What the reconciliation wants refilled, or what a burial made of it. */
+  readonly slots: readonly Refill[];
+  /** Up to where the log's newest row takes messages for stored. */
+  readonly believed: number | null;
+}
+
 export function amend(
   log: LaneLog,
-  { decided, found, displaced }: Pick<Reconciliation, 'decided' | 'found' | 'displaced'>,
-  slots: readonly Refill[],
+  {
+    decided,
+    settledTo,
+    found,
+    displaced,
+  }: Pick<Reconciliation, 'decided' | 'settledTo' | 'found' | 'displaced'>,
+  { slots, believed }: AmendOptions,
 ): Amendments {
   const changes = rowsOf(log, found, slots);
   const repeats = repeatsOf(log, { decided, displaced }, slots);
-  return { rows: [...changes, ...repeats.rows], refill: [...slots, ...repeats.refill] };
+  const rows = [...changes, ...repeats.rows];
+  const refill = [...slots, ...repeats.refill];
+  // The stream has lost what the log calls stored. Every comparison begins where the newest row says: without one that
+  // says less, the next would take the end of what is being healed for proof of its beginning.
+  if (rows.length === 0 && (settledTo ?? 0) < (believed ?? 0)) {
+    const end = decided + refill.length;
+    rows.push(log.next({ kind: 'new', first: end + 1, last: end, positions: [] }));
+  }
+  return { rows, refill };
 }
 
 /** Rows about slots that exist: where an event was found, and what is a marker's from now on. */

@@ -80,7 +80,10 @@ export function createStreamOutlet(context: OutletContext): Outlet {
       chain.gate.pause(buried.pause);
       return 'waiting';
     }
-    const { rows, refill: slots } = amend(log, result, buried.refill);
+    const { rows, refill: slots } = amend(log, result, {
+      slots: buried.refill,
+      believed: comparison.last?.settledTo ?? null,
+    });
     if (rows.length > 0 && (await planIfLeading(session, rows, { letters: buried.letters })) === 'fenced')
       return 'fenced';
     letters.commit(buried.letters);

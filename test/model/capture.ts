@@ -116,8 +116,7 @@ export function captureModel(bounds: CaptureBounds, guards: CaptureGuards = ALL)
     },
     key,
     violation: (state) => state.wrong ?? skipped(state),
-    goal: ({ open, visible, gaps, look }) =>
-      open.length + visible.length + gaps.count === 0 && look === null,
+    goal: ({ open, visible, gaps, look }) => open.length + visible.length + gaps.count === 0 && look === null,
   };
 }
 
@@ -199,7 +198,8 @@ function createCaptureSteps(bounds: CaptureBounds, guards: CaptureGuards) {
     const { visible, cursor, open } = state;
     const look = lookInto(state, everything);
     const wanted = visible.filter(
-      (position) => inRanges(look.ranges, position) || (position > cursor && !look.cutOff && guards.oneSnapshot),
+      (position) =>
+        inRanges(look.ranges, position) || (position > cursor && !look.cutOff && guards.oneSnapshot),
     );
     const running = new Set(open.map(({ id }) => xidOf(id)));
     return {
@@ -256,7 +256,9 @@ function createCaptureSteps(bounds: CaptureBounds, guards: CaptureGuards) {
 
 function describe({ rows, gateOpened }: PendingLook): string {
   if (gateOpened) return 'the look is void, a gated transaction has ended: it begins again with everything';
-  return rows.length === 0 ? 'the look returns, empty' : `the look returns ${rows.join(', ')}, they are planned`;
+  return rows.length === 0
+    ? 'the look returns, empty'
+    : `the look returns ${rows.join(', ')}, they are planned`;
 }
 
 function plan(state: State, rows: readonly number[]): State {
@@ -338,7 +340,8 @@ function cohortsOf(gaps: Gaps) {
 function key(state: State): string {
   const { open, planned, log, look, before, gaps } = state;
   const names = new Map<string, string>();
-  for (const [i, { id }] of open.entries()) for (const name of [`t${id}`, `pid${id}`]) names.set(name, `${i}`);
+  for (const [i, { id }] of open.entries())
+    for (const name of [`t${id}`, `pid${id}`]) names.set(name, `${i}`);
   const nameOf = (id: string) => {
     const known = names.get(id) ?? `e${names.size}`;
     names.set(id, known);
@@ -346,7 +349,11 @@ function key(state: State): string {
   };
   const cohorts = [...cohortsOf(gaps)]
     .sort((a, b) => (a.ranges[0] ?? 0) - (b.ranges[0] ?? 0))
-    .map(({ ranges, holders, looked }) => [ranges, holders && [...holders.keys()].map(nameOf).sort(), looked]);
+    .map(({ ranges, holders, looked }) => [
+      ranges,
+      holders && [...holders.keys()].map(nameOf).sort(),
+      looked,
+    ]);
   return JSON.stringify([
     state.begun,
     open.map(({ pid, locked, inserts, rows, id }) => [pid === null, locked, inserts, rows, id === 1]),
@@ -385,7 +392,8 @@ export const captureStudy: Study = {
     { name: 'three writers', model: () => captureModel(SMALL), maxStates: 200_000, quick: true },
     {
       name: 'two inserts each, savepoints, prepared, limit 1, a restart',
-      model: () => captureModel({ ...SMALL, transactions: 2, insertsEach: 2, limit: 1, rich: true, restarts: 1 }),
+      model: () =>
+        captureModel({ ...SMALL, transactions: 2, insertsEach: 2, limit: 1, rich: true, restarts: 1 }),
       maxStates: 400_000,
       quick: true,
     },

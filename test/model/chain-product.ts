@@ -54,7 +54,11 @@ export function essenceOf({ kind, firstSequence, lastSequence, settledTo, positi
 }
 
 /** `relay/lane-log.ts`, standing where this leader's memory of the log ends. */
-export function logOf(options: { epoch: number; settledTo: number | null; last: Batch | undefined }): LaneLog {
+export function logOf(options: {
+  epoch: number;
+  settledTo: number | null;
+  last: Batch | undefined;
+}): LaneLog {
   const { epoch, settledTo, last } = options;
   const log = createLaneLog({
     stream: STREAM,
@@ -119,7 +123,9 @@ function fatesTaken(letters: ReturnType<typeof lettersOf>): Fates {
   const { marked, stored } = letters.takeFates() ?? { marked: [], stored: [] };
   // As `settleLettersIfLeading` writes it: stored wins.
   return [
-    ...marked.filter((position) => !stored.includes(position)).map((position) => [position, 'parked'] as const),
+    ...marked
+      .filter((position) => !stored.includes(position))
+      .map((position) => [position, 'parked'] as const),
     ...stored.map((position) => [position, 'resolved'] as const),
   ];
 }

@@ -41,9 +41,18 @@ export const chainStudy: Study = {
     holding('foreign, lost tail, zombie', bounds(2, { foreign: 1, rewinds: 1, zombies: 1 })),
     holding('phantom ids, foreign', bounds(3, { foreign: 1, reconnects: 1 }, { phantomIds: true })),
     holding('lost tail, table outlives', bounds(3, { rewinds: 1, crashes: 1 }, { tableOutlives: true })),
-    holding('refused, lost tail, zombie, repair', bounds(2, { rewinds: 1, zombies: 1, repairs: 1 }, { poisoned: 1 })),
-    holding('refused, lost tail, reconnect, repair', bounds(2, { rewinds: 1, reconnects: 1, repairs: 1 }, { poisoned: 1 })),
-    holding('refused, foreign, reconnect, repair', bounds(2, { foreign: 1, reconnects: 1, repairs: 1 }, { poisoned: 1 })),
+    holding(
+      'refused, lost tail, zombie, repair',
+      bounds(2, { rewinds: 1, zombies: 1, repairs: 1 }, { poisoned: 1 }),
+    ),
+    holding(
+      'refused, lost tail, reconnect, repair',
+      bounds(2, { rewinds: 1, reconnects: 1, repairs: 1 }, { poisoned: 1 }),
+    ),
+    holding(
+      'refused, foreign, reconnect, repair',
+      bounds(2, { foreign: 1, reconnects: 1, repairs: 1 }, { poisoned: 1 }),
+    ),
   ],
   mutants: [],
 };

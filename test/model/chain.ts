@@ -55,6 +55,8 @@ export interface ChainGuards {
   readonly healsWithoutId: boolean;
   readonly probes: boolean;
   readonly retryWaits: boolean;
+  readonly setbackLogged: boolean;
+  readonly reconnectsNoticed: boolean;
 }
 
 export const ALL_GUARDS: ChainGuards = {
@@ -73,6 +75,8 @@ export const ALL_GUARDS: ChainGuards = {
   healsWithoutId: true,
   probes: true,
   retryWaits: true,
+  setbackLogged: true,
+  reconnectsNoticed: true,
 };
 
 export function chainModel(bounds: ChainBounds, guards: ChainGuards = ALL_GUARDS): Model<World> {
@@ -98,7 +102,8 @@ export function chainModel(bounds: ChainBounds, guards: ChainGuards = ALL_GUARDS
       return steps.map((step) => ({ ...step, next: tidy(step.next, rules) }));
     },
     key,
-    violation: (world) => world.wrong ?? misplaced(world) ?? buriedAlive(world, rules) ?? forgotten(world, rules),
+    violation: (world) =>
+      world.wrong ?? misplaced(world) ?? buriedAlive(world, rules) ?? forgotten(world, rules),
     goal: (world) => isOver(world, rules),
   };
 }
@@ -125,7 +130,10 @@ function* environmentSteps(world: World, rules: Rules): Iterable<Step<World>> {
     const without = { ...world, orphans: orphans.with(i, rest) };
     const { after, outcome } = deliver(without, packet, rules);
     yield { label: `an old packet ${name(packet)} arrives: ${outcome.kind}`, next: after };
-    yield { label: `the old packets from ${name(packet)} on are lost`, next: { ...world, orphans: orphans.toSpliced(i, 1) } };
+    yield {
+      label: `the old packets from ${name(packet)} on are lost`,
+      next: { ...world, orphans: orphans.toSpliced(i, 1) },
+    };
   }
   if (budget.foreign > 0)
     yield {
@@ -135,9 +143,17 @@ function* environmentSteps(world: World, rules: Rules): Iterable<Step<World>> {
     };
   if (budget.rewinds > 0)
     for (let kept = 0; kept < stream.length; kept++)
-      yield { label: `the stream loses its tail from ${kept + 1} on`, next: rewind(world, kept, rules), fault: true };
+      yield {
+        label: `the stream loses its tail from ${kept + 1} on`,
+        next: rewind(world, kept, rules),
+        fault: true,
+      };
   if (budget.expiries > 0 && world.ids.length > 0)
-    yield { label: 'the duplicate window passes', next: { ...spend(world, 'expiries'), ids: [] }, fault: true };
+    yield {
+      label: 'the duplicate window passes',
+      next: { ...spend(world, 'expiries'), ids: [] },
+      fault: true,
+    };
   if (poisoned !== null && budget.repairs > 0)
     yield {
       label: `e${poisoned} is refused no longer`,
@@ -163,21 +179,22 @@ function elect(world: World): World {
   return { ...world, leaseEpoch: fresh.epoch, leaders: [...world.leaders, fresh] };
 }
 
-function rewind(world: World, kept: number, { bounds }: Rules): World {
+function rewind(world: World, kept: number, rules: Rules): World {
+  const { bounds } = rules;
   const stream = world.stream.slice(0, kept);
   const ids = bounds.tableOutlives
     ? world.ids
     : world.ids.filter((id) => stream.some(({ position, marker }) => position === id && !marker));
   const after = { ...spend(world, 'rewinds'), stream, ids };
-  return bounds.restarts ? cutOff(after) : after;
+  return bounds.restarts ? cutOff(after, rules) : after;
 }
 
 /** The server was restarted: every connection is lost, with what it carried. */
-function cutOff(world: World): World {
+function cutOff(world: World, rules: Rules): World {
   return {
     ...world,
     orphans: [],
-    leaders: world.leaders.map((leader) => ({ ...inDoubt(leader), line: [] })),
+    leaders: world.leaders.map((leader) => ({ ...startOver(leader, rules), line: [] })),
   };
 }
 
@@ -217,7 +234,7 @@ async function leaderSteps(world: World, leader: Leader, rules: Rules): Promise<
   else if (budget.crashes > 0) add('is killed', withoutLeader(spend(world, 'crashes'), leader), true);
   if (budget.reconnects > 0 && leader.line.length > 0) {
     const { line } = leader;
-    const anew = { ...inDoubt(leader), line: [] };
+    const anew = { ...startOver(leader, rules), line: [] };
     const next = withLeader({ ...spend(world, 'reconnects'), orphans: [...world.orphans, line] }, anew);
     add('reconnects', next, true);
   }
@@ -242,12 +259,18 @@ function addPlans(
   const from = (leader.last?.readTo ?? 0) + 1;
   for (let count = 1; count <= bounds.batch && from + count - 1 <= bounds.events; count++) {
     const positions = Array.from({ length: count }, (_, i) => from + i);
-    add(`plans ${slotsOf(positions, endOf(leader) + 1)}`, plan(world, leader, { kind: 'new', positions, guards }));
+    add(
+      `plans ${slotsOf(positions, endOf(leader) + 1)}`,
+      plan(world, leader, { kind: 'new', positions, guards }),
+    );
   }
   const idle = pendingOf(leader) === 0;
   const parked = [...world.letters].find(([, state]) => state === 'parked')?.[0];
   if (parked !== undefined && world.poisoned === null && (idle || !guards.retryWaits))
-    add(`plans the retry ${slotsOf([parked], endOf(leader) + 1)}`, plan(world, leader, { kind: 'retry', positions: [parked], guards }));
+    add(
+      `plans the retry ${slotsOf([parked], endOf(leader) + 1)}`,
+      plan(world, leader, { kind: 'retry', positions: [parked], guards }),
+    );
   if (guards.probes && idle && !agrees(world, leader))
     add('finds the stream longer or shorter than it should be', withLeader(world, inDoubt(leader)));
 }
@@ -262,6 +285,13 @@ function pendingOf({ slots, settled }: Leader): number {
 
 function inDoubt(leader: Leader): Leader {
   return { ...leader, mode: 'doubt', line: leader.line.map((packet) => ({ ...packet, counts: false })) };
+}
+
+/** After a reconnect: what is being written down of a comparison is worth nothing any more, as far as flowing goes. */
+function startOver(leader: Leader, { guards }: Rules): Leader {
+  const { writing } = leader;
+  const overtaken = writing !== null && writing.amends !== null && guards.reconnectsNoticed;
+  return inDoubt(overtaken ? { ...leader, writing: { ...writing, cargo: [], amends: null } } : leader);
 }
 
 function plan(
@@ -299,7 +329,8 @@ function send(leader: Leader, cargo: readonly Cargo[]): Leader {
 /** The statement commits, unless another leader has written this batch. */
 function commit(world: World, leader: Leader, writing: Writing, { guards }: Rules): World {
   const taken = new Set(world.log.map(({ batch }) => batch));
-  if (guards.primaryKey && writing.rows.some(({ batch }) => taken.has(batch))) return withoutLeader(world, leader);
+  if (guards.primaryKey && writing.rows.some(({ batch }) => taken.has(batch)))
+    return withoutLeader(world, leader);
   const after: World = {
     ...world,
     log: [...world.log, ...writing.rows].sort((a, b) => a.batch - b.batch),
@@ -326,7 +357,10 @@ async function compare(world: World, leader: Leader, { guards }: Rules): Promise
   const buried = await bury(guards.marker ? leader.refusal : null, result.refill);
   const last = world.log.at(-1);
   const log = logOf({ epoch: leader.epoch, settledTo: result.settledTo, last });
-  const { rows, refill } = amendments(log, result, buried.refill);
+  const { rows, refill } = amendments(log, result, {
+    slots: buried.refill,
+    believed: guards.setbackLogged ? (last?.settledTo ?? null) : null,
+  });
   const dead = buried.letters.map(({ position }) => [position, 'marking'] as const);
   const cargo = refill.map(({ position, what }) => ({
     position,
@@ -337,8 +371,9 @@ async function compare(world: World, leader: Leader, { guards }: Rules): Promise
     ([, fate]) => guards.marksRecovered || fate !== 'parked' || leader.known !== undefined,
   );
   const amends = { settledTo: result.settledTo, decided: result.decided };
-  const judged: Leader = { ...leader, refusal: null, last, fates };
-  if (!guards.marker && leader.refusal !== null) return shorten(world, { ...judged, refusal: leader.refusal }, { ...result, amends });
+  const judged: Leader = { ...leader, refusal: null, last, fates, known: amends, slots: [], settled: 0 };
+  if (!guards.marker && leader.refusal !== null)
+    return shorten(world, { ...judged, refusal: leader.refusal }, { ...result, amends });
   if (!guards.markerRowFirst) return markUnlogged(world, judged, { rows, dead, cargo, amends, guards });
   if (rows.length === 0) return withLeader(world, flow(judged, amends, cargo));
   if (guards.epoch && leader.epoch !== world.leaseEpoch) return withoutLeader(world, leader);
@@ -362,7 +397,10 @@ function presumed({ log, stream }: World): readonly Message[] {
 function shorten(
   world: World,
   leader: Leader,
-  { refill, amends }: { refill: readonly { position: number; what: string }[]; amends: NonNullable<Writing['amends']> },
+  {
+    refill,
+    amends,
+  }: { refill: readonly { position: number; what: string }[]; amends: NonNullable<Writing['amends']> },
 ): World {
   const { refusal, last } = leader;
   const dead = refusal?.position ?? 0;
@@ -379,7 +417,13 @@ function shorten(
 function markUnlogged(
   world: World,
   leader: Leader,
-  { rows, dead, cargo, amends, guards }: {
+  {
+    rows,
+    dead,
+    cargo,
+    amends,
+    guards,
+  }: {
     rows: readonly Batch[];
     dead: readonly (readonly [number, LetterState])[];
     cargo: readonly Cargo[];
@@ -391,12 +435,18 @@ function markUnlogged(
   const letters = new Map([...world.letters, ...dead]);
   if (logged.length === 0) return withLeader({ ...world, letters }, flow(leader, amends, cargo));
   if (guards.epoch && leader.epoch !== world.leaseEpoch) return withoutLeader(world, leader);
-  return withLeader({ ...world, letters }, { ...leader, writing: { rows: logged, letters: [], cargo, amends } });
+  return withLeader(
+    { ...world, letters },
+    { ...leader, writing: { rows: logged, letters: [], cargo, amends } },
+  );
 }
 
 function writeFates(world: World, leader: Leader): World {
   if (leader.epoch !== world.leaseEpoch) return withoutLeader(world, leader);
-  return withLeader({ ...world, letters: new Map([...world.letters, ...leader.fates]) }, { ...leader, fates: [] });
+  return withLeader(
+    { ...world, letters: new Map([...world.letters, ...leader.fates]) },
+    { ...leader, fates: [] },
+  );
 }
 
 /** Its oldest packet arrives, and the answer comes back or does not. */
@@ -446,7 +496,8 @@ function misplaced({ stream, log, disturbed, retried }: World): string | undefin
     if (position === null || marker) continue;
     if (seen.has(position)) return `TWICE: e${position} is stored again at ${i + 1}`;
     seen.add(position);
-    if (!log.some((row) => holds(row, position))) return `UNPLANNED: e${position} is stored, and no row names it`;
+    if (!log.some((row) => holds(row, position)))
+      return `UNPLANNED: e${position} is stored, and no row names it`;
     if (retried.includes(position)) continue;
     if (position < highest && !disturbed) return `ORDER: e${position} is stored behind e${highest}`;
     highest = Math.max(highest, position);

@@ -52,8 +52,7 @@ async function main(): Promise<void> {
     if (!values.json) process.stdout.write(`\n${study.name}: ${study.about}\n`);
     for (const run of study.runs) add(lineOfRun(study, run, await check(run.model(), run)));
     if (!values.mutants) continue;
-    for (const mutant of study.mutants)
-      add(lineOfMutant(study, mutant, await check(mutant.model(), mutant)));
+    for (const mutant of study.mutants) add(lineOfMutant(study, mutant, await check(mutant.model(), mutant)));
   }
   if (values.json) process.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
   if (lines.some(({ ok }) => !ok)) process.exitCode = 1;
