@@ -178,7 +178,7 @@ function sessionOver(log: readonly Batch[]): Session {
     if (name === 'postcommit_log_span') {
       const slotted = log.filter(({ kind }) => kind !== 'marker' && kind !== 'found');
       const [first, last] = [slotted[0]?.firstSequence, slotted.at(-1)?.lastSequence];
-      return [[String(first ?? 0), String(last ?? 0)]];
+      return [[String(first ?? 0), String(last ?? 0), 'true']];
     }
     if (text.includes('batch < $3 and batch > $4'))
       return log
