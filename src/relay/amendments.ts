@@ -87,8 +87,13 @@ export function judgeLetters(
   const isDecided = (sequence: number | undefined) => sequence === undefined || sequence <= base;
   const again = new Set(displaced.map(({ position }) => position));
   for (const { position } of found) letters.settled(position, 'event');
-  for (const position of letters.inState('marking'))
-    if (isDecided(placement.markers.get(position))) letters.settled(position, 'marker');
+  for (const position of letters.inState('marking')) {
+    const marker = placement.markers.get(position);
+    const place = marker ?? placement.places.get(position);
+    // The log may say that the event was found, and whoever wrote that may have died before its letter said so.
+    if (isDecided(place))
+      letters.settled(position, marker === undefined && place !== undefined ? 'event' : 'marker');
+  }
   for (const position of letters.inState('retrying'))
     if (isDecided(placement.places.get(position)) && !again.has(position)) letters.settled(position, 'event');
 }

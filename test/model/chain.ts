@@ -34,6 +34,8 @@ export interface ChainBounds {
   readonly tableOutlives: boolean;
   /** A lost tail means a restarted server: every connection is cut. Else nobody is told (a cluster has a new leader). */
   readonly restarts: boolean;
+  /** The second event has the first one's id: a writer's own retry. */
+  readonly sharedId: boolean;
   /** The server remembers ids that it refused for their expected sequence. */
   readonly phantomIds: boolean;
 }
@@ -206,9 +208,10 @@ type Answer =
 function deliver(world: World, packet: Packet, { bounds, guards }: Rules): { after: World; outcome: Answer } {
   const { stream, ids, poisoned } = world;
   const { position, marker, id, sequence } = packet;
+  const name = bounds.sharedId && position === 2 ? 1 : position;
   if (!marker && position === poisoned) return { after: world, outcome: { kind: 'refused' } };
-  if (id && ids.includes(position)) return { after: world, outcome: { kind: 'duplicate' } };
-  const remembered = id ? [...ids, position].sort((a, b) => a - b) : ids;
+  if (id && ids.includes(name)) return { after: world, outcome: { kind: 'duplicate' } };
+  const remembered = id ? [...ids, name].sort((a, b) => a - b) : ids;
   if (guards.expectation && stream.length !== sequence - 1)
     return {
       after: bounds.phantomIds ? { ...world, ids: remembered } : world,

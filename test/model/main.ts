@@ -16,7 +16,7 @@ Exit code 1 if something that must hold does not, or a mutant that must fail doe
 
 interface Line {
   readonly study: string;
-  readonly kind: 'run' | 'mutant';
+  readonly kind: 'run' | 'mutant' | 'limit';
   readonly name: string;
   readonly where?: string;
   readonly ok: boolean;
@@ -70,6 +70,12 @@ function lineOfMutant(study: Study, { name, where, expect }: Mutant, report: Rep
   return { study: study.name, kind: 'mutant', name, where, ok, outcome, ...factsOf(report) };
 }
 
+/** One that holds by now is no limit any more. */
+function lineOfLimit(study: Study, { name }: Run, report: Report): Line {
+  const ok = report.answer.kind === 'violated';
+  return { study: study.name, kind: 'limit', name, ok, outcome: ok ? 'known' : 'holds', ...factsOf(report) };
+}
+
 function factsOf({ answer, complete, states, steps, depth, ms }: Report) {
   const violated = answer.kind === 'violated' ? answer : undefined;
   const trace = violated && [...violated.trace, violated.what];
@@ -79,7 +85,7 @@ function factsOf({ answer, complete, states, steps, depth, ms }: Report) {
 function print({ kind, name, ok, outcome, trace, traceLength, complete, states, depth, ms }: Line): string {
   const extent = trace !== undefined ? `${traceLength} steps` : complete ? 'COMPLETE' : 'TRUNCATED';
   const mark = ok ? 'ok  ' : 'FAIL';
-  const title = kind === 'run' ? name : `without: ${name}`;
+  const title = { run: name, mutant: `without: ${name}`, limit: `limit: ${name}` }[kind];
   const head = `${mark} ${outcome.padEnd(11)} ${extent.padEnd(9)} ${String(states).padStart(8)} states, depth ${String(depth).padStart(2)}, ${(ms / 1000).toFixed(1)} s  ${title}\n`;
   return head + (trace ?? []).map((step, i) => `       ${String(i + 1).padStart(2)}  ${step}\n`).join('');
 }

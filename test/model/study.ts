@@ -7,6 +7,8 @@ export interface Study {
   readonly about: string;
   readonly runs: readonly Run[];
   readonly mutants: readonly Mutant[];
+  /** Combinations of faults in which something does go wrong: known, and said in docs/model.md. */
+  readonly limits?: readonly Run[];
 }
 
 /** A bounded state space in which nothing may go wrong. */
