@@ -4,7 +4,7 @@ import type { Holders } from '../../src/outbox/holders.ts';
 import type { ReadResult } from '../../src/outbox/read.ts';
 import { complementOf, rangesOf } from '../../src/postgres/position-ranges.ts';
 import type { Model, Step } from './checker.ts';
-import type { Study } from './study.ts';
+import type { Mutant, Study } from './study.ts';
 
 /**
  * Capture beside writers. The gaps, how far a look reaches and what it says about gaps are the product's own; PostgreSQL
@@ -17,6 +17,8 @@ export interface CaptureBounds {
   readonly wide: number;
   readonly limit: number;
   readonly restarts: number;
+  /** What stands at this position is set aside when it is planned: the log names it as parked. */
+  readonly dead?: number;
   /** Savepoints and PREPARE, besides commit and rollback. */
   readonly rich: boolean;
   /** So many positions are drawn at most. */
@@ -35,6 +37,7 @@ export interface CaptureGuards {
   readonly passedIsGap: boolean;
   readonly unseenIsGap: boolean;
   readonly listedAfterSeen: boolean;
+  readonly parkedIsCovered: boolean;
 }
 
 const ALL: CaptureGuards = {
@@ -48,6 +51,7 @@ const ALL: CaptureGuards = {
   passedIsGap: true,
   unseenIsGap: true,
   listedAfterSeen: true,
+  parkedIsCovered: true,
 };
 
 interface Transaction {
@@ -73,7 +77,7 @@ interface State {
   readonly last: number;
   /** Of each row that is not planned: those that were committed and not planned when it was drawn. */
   readonly before: ReadonlyMap<number, readonly number[]>;
-  /** Visible and not planned. */
+  /** Committed and not planned. */
   readonly visible: readonly number[];
   readonly planned: readonly number[];
   readonly log: { readonly readTo: number; readonly openFrom: number };
@@ -112,7 +116,11 @@ export function captureModel(bounds: CaptureBounds, guards: CaptureGuards = ALL)
       yield* writerSteps(state, bounds);
       yield* capture(state);
       if (state.restarts < bounds.restarts)
-        yield { label: 'the relay starts over from the log', next: restart(state), fault: true };
+        yield {
+          label: 'the relay starts over from the log',
+          next: restart(state, bounds, guards),
+          fault: true,
+        };
     },
     key,
     violation: (state) => state.wrong ?? skipped(state),
@@ -175,10 +183,11 @@ function end(state: State, one: Transaction, committed: readonly number[]): Stat
   };
 }
 
-/** As `recoverCapture` does, of the newest row and what all rows hold. */
-function restart(state: State): State {
+/** As `recoverCapture` does, of the newest row and what all rows hold or leave out on purpose. */
+function restart(state: State, { dead }: CaptureBounds, { parkedIsCovered }: CaptureGuards): State {
   const { log, planned, restarts } = state;
-  const covered = rangesOf([...planned].sort((a, b) => a - b));
+  const known = planned.filter((position) => parkedIsCovered || position !== dead);
+  const covered = rangesOf(known.sort((a, b) => a - b));
   return {
     ...state,
     cursor: log.readTo,
@@ -195,9 +204,9 @@ function createCaptureSteps(bounds: CaptureBounds, guards: CaptureGuards) {
 
   /** The statement takes its snapshot: what it will find is settled. */
   function snapshot(state: State, everything: boolean): State {
-    const { visible, cursor, open } = state;
+    const { cursor, open } = state;
     const look = lookInto(state, everything);
-    const wanted = visible.filter(
+    const wanted = committedOf(state).filter(
       (position) =>
         inRanges(look.ranges, position) || (position > cursor && !look.cutOff && guards.oneSnapshot),
     );
@@ -219,7 +228,7 @@ function createCaptureSteps(bounds: CaptureBounds, guards: CaptureGuards) {
     const gaps = state.gaps.fork();
     const look = lookInto({ ...state, gaps }, pending.everything);
     const { cursor } = state;
-    const late = guards.oneSnapshot ? [] : state.visible.filter((position) => position > cursor);
+    const late = guards.oneSnapshot ? [] : committedOf(state).filter((position) => position > cursor);
     const rows = [...pending.rows, ...late].slice(0, bounds.limit);
     const result = resultOf(rows, { cut: pending.cut || rows.length >= bounds.limit, last: state.last });
     const bound = guards.cutStopsCursor ? result : { ...result, cut: false };
@@ -252,6 +261,11 @@ function createCaptureSteps(bounds: CaptureBounds, guards: CaptureGuards) {
     if (state.gaps.count > 0 && (look === null || !guards.listingBetweenLooks))
       yield { label: 'the holders are listed', next: list(state) };
   };
+}
+
+/** What is planned stays in the outbox. */
+function committedOf({ visible, planned }: State): number[] {
+  return [...visible, ...planned].sort((a, b) => a - b);
 }
 
 function describe({ rows, gateOpened }: PendingLook): string {
@@ -382,8 +396,21 @@ const SMALL: CaptureBounds = {
 };
 const WIDE: CaptureBounds = { ...SMALL, wide: 200, positions: 202, limit: 3 };
 
-const mutant = (removed: Partial<CaptureGuards>, bounds: CaptureBounds) => () =>
-  captureModel(bounds, { ...ALL, ...removed });
+interface Without {
+  readonly where: string;
+  readonly removed: Partial<CaptureGuards>;
+  readonly of: CaptureBounds;
+  readonly expect?: Mutant['expect'];
+}
+
+const without = (name: string, { where, removed, of, expect = 'refuted' }: Without): Mutant => ({
+  name,
+  where,
+  model: () => captureModel(of, { ...ALL, ...removed }),
+  intact: () => captureModel(of),
+  maxStates: 300_000,
+  expect,
+});
 
 export const captureStudy: Study = {
   name: 'capture',
@@ -391,84 +418,90 @@ export const captureStudy: Study = {
   runs: [
     { name: 'three writers', model: () => captureModel(SMALL), maxStates: 200_000, quick: true },
     {
+      name: 'savepoints, prepared, limit 1',
+      model: () =>
+        captureModel({ ...SMALL, transactions: 2, insertsEach: 2, limit: 1, rich: true, positions: 3 }),
+      maxStates: 300_000,
+      quick: true,
+    },
+    {
+      name: 'a restart',
+      model: () =>
+        captureModel({ ...SMALL, transactions: 2, insertsEach: 2, limit: 1, restarts: 1, positions: 3 }),
+      maxStates: 300_000,
+      quick: true,
+    },
+    {
       name: 'two inserts each, savepoints, prepared, limit 1, a restart',
       model: () =>
         captureModel({ ...SMALL, transactions: 2, insertsEach: 2, limit: 1, rich: true, restarts: 1 }),
-      maxStates: 400_000,
-      quick: true,
+      maxStates: 300_000,
+      quick: false,
+    },
+    {
+      name: 'three writers, savepoints, prepared, limit 1',
+      model: () => captureModel({ ...SMALL, limit: 1, rich: true, positions: 3 }),
+      maxStates: 300_000,
+      quick: false,
     },
     { name: 'snapshot gate', model: () => captureModel(WIDE), maxStates: 400_000, quick: true },
   ],
   mutants: [
-    {
-      name: 'a gap closed by a read begun before the listing returned',
+    without('a gap closed by a read begun before the listing returned', {
       where: 'capture.ts, accept (R4)',
-      model: mutant({ listingBetweenLooks: false }, SMALL),
-      maxStates: 200_000,
-      expect: 'refuted',
-    },
-    {
-      name: 'a gap closed by a read that its limit cut off',
+      removed: { listingBetweenLooks: false },
+      of: SMALL,
+    }),
+    without('a gap closed by a read that its limit cut off', {
       where: 'capture.ts, lookedUpTo (C1)',
-      model: mutant({ cutOffCounts: false }, { ...SMALL, limit: 1 }),
-      maxStates: 200_000,
-      expect: 'refuted',
-    },
-    {
-      name: 'the first holders taken from a listing begun before the gap was seen',
+      removed: { cutOffCounts: false },
+      of: { ...SMALL, limit: 1 },
+    }),
+    without('the first holders taken from a listing begun before the gap was seen', {
       where: 'gaps.ts, updateHolders (C1)',
-      model: mutant({ listedAfterSeen: false }, SMALL),
-      maxStates: 200_000,
-      expect: 'refuted',
-    },
-    {
-      name: 'holders by pid instead of virtual transaction',
+      removed: { listedAfterSeen: false },
+      of: SMALL,
+    }),
+    without('holders by pid instead of virtual transaction', {
       where: 'holders.ts, LIST_HOLDERS',
-      model: mutant({ virtualTransactions: false }, { ...SMALL, rich: true }),
-      maxStates: 200_000,
-      expect: 'refuted',
-    },
-    {
-      name: 'gate without a new look after a holder left',
+      removed: { virtualTransactions: false },
+      of: { ...SMALL, rich: true },
+    }),
+    without('gate without a new look after a holder left', {
       where: 'gaps.ts, updateHolders (C3)',
-      model: mutant({ lookAfterDeparture: false }, WIDE),
-      maxStates: 400_000,
-      expect: 'refuted',
-    },
-    {
-      name: 'gate without asking the snapshot whether its holders have ended',
+      removed: { lookAfterDeparture: false },
+      of: WIDE,
+    }),
+    without('gate without asking the snapshot whether its holders have ended', {
       where: 'capture.ts, readWhole; read.ts, gateOpened (C3)',
-      model: mutant({ gateIsChecked: false }, WIDE),
-      maxStates: 400_000,
-      expect: 'refuted',
-    },
-    {
-      name: 'gaps and new rows read in two snapshots',
+      removed: { gateIsChecked: false },
+      of: WIDE,
+    }),
+    without('gaps and new rows read in two snapshots', {
       where: 'read.ts, readStatement (C2, R1)',
-      model: mutant({ oneSnapshot: false }, SMALL),
-      maxStates: 200_000,
-      expect: 'refuted',
-    },
-    {
-      name: 'cursor passes invisible rows without leaving a gap',
+      removed: { oneSnapshot: false },
+      of: SMALL,
+    }),
+    without('cursor passes invisible rows without leaving a gap', {
       where: 'capture.ts, absorb (R2)',
-      model: mutant({ passedIsGap: false }, SMALL),
-      maxStates: 200_000,
-      expect: 'refuted',
-    },
-    {
-      name: 'cursor passes what the limit cut off',
+      removed: { passedIsGap: false },
+      of: SMALL,
+    }),
+    without('cursor passes what the limit cut off', {
       where: 'capture.ts, reach (R2)',
-      model: mutant({ cutStopsCursor: false }, { ...SMALL, limit: 1 }),
-      maxStates: 200_000,
-      expect: 'refuted',
-    },
-    {
-      name: 'plain cursor',
+      removed: { cutStopsCursor: false },
+      of: { ...SMALL, limit: 1 },
+      expect: 'redundant',
+    }),
+    without('parked positions forgotten in recovery', {
+      where: 'recover.ts, coverageOf',
+      removed: { parkedIsCovered: false },
+      of: { ...SMALL, transactions: 2, positions: 2, restarts: 1, dead: 2 },
+    }),
+    without('plain cursor', {
       where: 'capture.ts, absorb',
-      model: mutant({ unseenIsGap: false }, SMALL),
-      maxStates: 200_000,
-      expect: 'refuted',
-    },
+      removed: { unseenIsGap: false },
+      of: SMALL,
+    }),
   ],
 };

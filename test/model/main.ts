@@ -53,6 +53,7 @@ async function main(): Promise<void> {
     for (const run of study.runs) add(lineOfRun(study, run, await check(run.model(), run)));
     if (!values.mutants) continue;
     for (const mutant of study.mutants) add(lineOfMutant(study, mutant, await check(mutant.model(), mutant)));
+    for (const limit of study.limits ?? []) add(lineOfLimit(study, limit, await check(limit.model(), limit)));
   }
   if (values.json) process.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
   if (lines.some(({ ok }) => !ok)) process.exitCode = 1;

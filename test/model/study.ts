@@ -26,12 +26,12 @@ export interface Mutant {
   /** Where the guard is in the product. */
   readonly where: string;
   model(): Model<unknown>;
+  /** The same with all guards: nothing may go wrong there, or the counterexample would say nothing of the guard. */
+  intact(): Model<unknown>;
   readonly maxStates: number;
   /**
    * `refuted`: a counterexample must be found. `redundant`: taken away alone it costs nothing within these bounds, for
    * another guard covers for it; the whole space is explored to say so.
    */
   readonly expect: 'refuted' | 'redundant';
-  /** Explored by `npm run model -- --mutants` only, for it takes long. */
-  readonly slow?: boolean;
 }
