@@ -2,9 +2,10 @@ import { parseArgs } from 'node:util';
 import { captureStudy } from './capture.ts';
 import { chainStudy } from './chain-study.ts';
 import { check, type Report } from './checker.ts';
+import { parkingStudy } from './parking.ts';
 import type { Mutant, Run, Study } from './study.ts';
 
-const STUDIES: readonly Study[] = [captureStudy, chainStudy];
+const STUDIES: readonly Study[] = [captureStudy, parkingStudy, chainStudy];
 
 const USAGE = `npm run model [-- --only NAME] [--mutants] [--json]
 
@@ -50,10 +51,12 @@ async function main(): Promise<void> {
   };
   for (const study of studies) {
     if (!values.json) process.stdout.write(`\n${study.name}: ${study.about}\n`);
-    for (const run of study.runs) add(lineOfRun(study, run, await check(run.model(), run)));
+    for (const run of study.runs) add(lineOfRun(study, run, await check(await run.model(), run)));
     if (!values.mutants) continue;
-    for (const mutant of study.mutants) add(lineOfMutant(study, mutant, await check(mutant.model(), mutant)));
-    for (const limit of study.limits ?? []) add(lineOfLimit(study, limit, await check(limit.model(), limit)));
+    for (const mutant of study.mutants)
+      add(lineOfMutant(study, mutant, await check(await mutant.model(), mutant)));
+    for (const limit of study.limits ?? [])
+      add(lineOfLimit(study, limit, await check(await limit.model(), limit)));
   }
   if (values.json) process.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
   if (lines.some(({ ok }) => !ok)) process.exitCode = 1;
