@@ -2,10 +2,11 @@ import { parseArgs } from 'node:util';
 import { captureStudy } from './capture.ts';
 import { chainStudy } from './chain-study.ts';
 import { check, type Report } from './checker.ts';
+import { leaseStudy } from './lease.ts';
 import { parkingStudy } from './parking.ts';
 import type { Mutant, Run, Study } from './study.ts';
 
-const STUDIES: readonly Study[] = [captureStudy, parkingStudy, chainStudy];
+const STUDIES: readonly Study[] = [captureStudy, parkingStudy, leaseStudy, chainStudy];
 
 const USAGE = `npm run model [-- --only NAME] [--mutants] [--json]
 
