@@ -150,6 +150,11 @@ function tick(state: State): Step<State>[] {
 // --- The server ------------------------------------------------------------------------------------------------------
 
 function* serverSteps(state: State): Iterable<Step<State>> {
+  yield* backendSteps(state);
+  yield* renewalSteps(state);
+}
+
+function* backendSteps(state: State): Iterable<Step<State>> {
   for (const backend of state.backends) {
     const { epoch, planning, ending } = backend;
     if (planning) yield { label: `the plan of epoch ${epoch} commits`, next: commit(state, backend) };
@@ -163,6 +168,9 @@ function* serverSteps(state: State): Iterable<Step<State>> {
       yield { label: `the sessions of epoch ${epoch} end`, next };
     }
   }
+}
+
+function* renewalSteps(state: State): Iterable<Step<State>> {
   for (const relay of state.relays) {
     const { name, term } = relay;
     if (term === null || term.renewal !== 'sent' || !term.connected) continue;
@@ -361,26 +369,29 @@ function advance(
     label: `${name} ${label}`,
     next: withTerm(from, relay, { ...term, stage }),
   });
-  switch (term.stage) {
-    case 'won':
-      return to('ends its predecessors sessions', 'terminated', terminate(state, term, { guards, bounds }));
-    case 'terminated': {
-      if (bounds.pooled || backend.lock) return to('holds the lock', 'locked');
-      if (state.backends.some(({ lock }) => lock)) return undefined;
-      return to('takes the lock', 'locked', withBackend(state, { ...backend, lock: true }));
-    }
-    case 'locked': {
-      if (guards.fence && state.backends.some(({ planning }) => planning)) return undefined;
-      if (guards.epochInFence && term.epoch !== state.epoch) return 'fenced';
-      return to('reads the log', 'leading', { ...state, reader: Math.max(state.reader, term.epoch) });
-    }
-    case 'leading': {
-      if (backend.planning) return undefined;
-      if (guards.epochInPlan && term.epoch !== state.epoch) return 'fenced';
-      const next = withBackend(state, { ...backend, planning: true });
-      return { label: `${name} sends a plan (epoch ${term.epoch})`, next };
-    }
+  const isOld = term.epoch !== state.epoch;
+  if (term.stage === 'won')
+    return to('ends its predecessors sessions', 'terminated', terminate(state, term, { guards, bounds }));
+  if (term.stage === 'terminated') {
+    if (bounds.pooled || backend.lock) return to('holds the lock', 'locked');
+    if (state.backends.some(({ lock }) => lock)) return undefined;
+    return to('takes the lock', 'locked', withBackend(state, { ...backend, lock: true }));
   }
+  if (term.stage === 'leading') return plan(state, relay, { term, guards, bounds, backend });
+  if (guards.fence && state.backends.some(({ planning }) => planning)) return undefined;
+  if (guards.epochInFence && isOld) return 'fenced';
+  return to('reads the log', 'leading', { ...state, reader: Math.max(state.reader, term.epoch) });
+}
+
+function plan(
+  state: State,
+  { name }: Relay,
+  { term, guards, backend }: Rules & { backend: Backend },
+): Step<State> | 'fenced' | undefined {
+  if (backend.planning) return undefined;
+  if (guards.epochInPlan && term.epoch !== state.epoch) return 'fenced';
+  const next = withBackend(state, { ...backend, planning: true });
+  return { label: `${name} sends a plan (epoch ${term.epoch})`, next };
 }
 
 /** Asked to end, a backend may still finish what it is about to commit. */

@@ -1,12 +1,7 @@
 import { parseArgs } from 'node:util';
-import { captureStudy } from './capture.ts';
-import { chainStudy } from './chain-study.ts';
 import { check, type Report } from './checker.ts';
-import { leaseStudy } from './lease.ts';
-import { parkingStudy } from './parking.ts';
+import { STUDIES } from './studies.ts';
 import type { Mutant, Run, Study } from './study.ts';
-
-const STUDIES: readonly Study[] = [captureStudy, parkingStudy, leaseStudy, chainStudy];
 
 const USAGE = `npm run model [-- --only NAME] [--mutants] [--json]
 
@@ -52,15 +47,19 @@ async function main(): Promise<void> {
   };
   for (const study of studies) {
     if (!values.json) process.stdout.write(`\n${study.name}: ${study.about}\n`);
-    for (const run of study.runs) add(lineOfRun(study, run, await check(await run.model(), run)));
-    if (!values.mutants) continue;
-    for (const mutant of study.mutants)
-      add(lineOfMutant(study, mutant, await check(await mutant.model(), mutant)));
-    for (const limit of study.limits ?? [])
-      add(lineOfLimit(study, limit, await check(await limit.model(), limit)));
+    for await (const line of linesOf(study, values.mutants)) add(line);
   }
   if (values.json) process.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
   if (lines.some(({ ok }) => !ok)) process.exitCode = 1;
+}
+
+async function* linesOf(study: Study, mutants: boolean): AsyncGenerator<Line> {
+  for (const run of study.runs) yield lineOfRun(study, run, await check(await run.model(), run));
+  if (!mutants) return;
+  for (const mutant of study.mutants)
+    yield lineOfMutant(study, mutant, await check(await mutant.model(), mutant));
+  for (const limit of study.limits ?? [])
+    yield lineOfLimit(study, limit, await check(await limit.model(), limit));
 }
 
 function lineOfRun(study: Study, { name }: Run, report: Report): Line {
