@@ -57,7 +57,10 @@ async function* linesOf(study: Study, mutants: boolean): AsyncGenerator<Line> {
   for (const run of study.runs) yield lineOfRun(study, run, await check(await run.model(), run));
   if (!mutants) return;
   for (const mutant of study.mutants)
-    yield lineOfMutant(study, mutant, await check(await mutant.model(), mutant));
+    yield lineOfMutant(study, mutant, {
+      intact: await check(await mutant.intact(), mutant),
+      report: await check(await mutant.model(), mutant),
+    });
   for (const limit of study.limits ?? [])
     yield lineOfLimit(study, limit, await check(await limit.model(), limit));
 }
@@ -67,10 +70,15 @@ function lineOfRun(study: Study, { name }: Run, report: Report): Line {
   return { study: study.name, kind: 'run', name, ok, outcome: ok ? 'holds' : 'VIOLATED', ...factsOf(report) };
 }
 
-function lineOfMutant(study: Study, { name, where, expect }: Mutant, report: Report): Line {
+function lineOfMutant(
+  study: Study,
+  { name, where, expect }: Mutant,
+  { intact, report }: { intact: Report; report: Report },
+): Line {
+  const sound = intact.answer.kind === 'holds' && intact.complete;
   const refuted = report.answer.kind === 'violated';
-  const ok = expect === 'refuted' ? refuted : !refuted && report.complete;
-  const outcome = refuted ? 'refuted' : report.complete ? 'redundant' : 'not refuted';
+  const ok = sound && (expect === 'refuted' ? refuted : !refuted && report.complete);
+  const outcome = !sound ? 'no proof' : refuted ? 'refuted' : report.complete ? 'redundant' : 'not refuted';
   return { study: study.name, kind: 'mutant', name, where, ok, outcome, ...factsOf(report) };
 }
 
