@@ -4,7 +4,7 @@ import type { Holders } from '../../src/outbox/holders.ts';
 import type { ReadResult } from '../../src/outbox/read.ts';
 import { complementOf, rangesOf } from '../../src/postgres/position-ranges.ts';
 import type { Model, Step } from './checker.ts';
-import type { Mutant, Study } from './study.ts';
+import { type Study, studying } from './study.ts';
 
 /**
  * Capture beside writers. The gaps, how far a look reaches and what it says about gaps are the product's own; PostgreSQL
@@ -400,55 +400,33 @@ const SMALL: CaptureBounds = {
 };
 const WIDE: CaptureBounds = { ...SMALL, wide: 200, positions: 202, limit: 3 };
 
-interface Without {
-  readonly where: string;
-  readonly removed: Partial<CaptureGuards>;
-  readonly of: CaptureBounds;
-  readonly expect?: Mutant['expect'];
-}
-
-const without = (name: string, { where, removed, of, expect = 'refuted' }: Without): Mutant => ({
-  name,
-  where,
-  model: () => captureModel(of, { ...ALL, ...removed }),
-  intact: () => captureModel(of),
-  maxStates: 300_000,
-  expect,
-});
+const { holding, without } = studying({ model: captureModel, guards: ALL, maxStates: 300_000 });
 
 export const captureStudy: Study = {
   name: 'capture',
   about: 'nothing committed is skipped or planned twice, and what saw a commit is planned after it',
   runs: [
-    { name: 'three writers', model: () => captureModel(SMALL), maxStates: 200_000, quick: true },
-    {
-      name: 'savepoints, prepared, limit 1',
-      model: () =>
-        captureModel({ ...SMALL, transactions: 2, insertsEach: 2, limit: 1, rich: true, positions: 3 }),
-      maxStates: 300_000,
-      quick: true,
-    },
-    {
-      name: 'a restart',
-      model: () =>
-        captureModel({ ...SMALL, transactions: 2, insertsEach: 2, limit: 1, restarts: 1, positions: 3 }),
-      maxStates: 300_000,
-      quick: true,
-    },
-    {
-      name: 'two inserts each, savepoints, prepared, limit 1, a restart',
-      model: () =>
-        captureModel({ ...SMALL, transactions: 2, insertsEach: 2, limit: 1, rich: true, restarts: 1 }),
-      maxStates: 300_000,
-      quick: false,
-    },
-    {
-      name: 'three writers, savepoints, prepared, limit 1',
-      model: () => captureModel({ ...SMALL, limit: 1, rich: true, positions: 3 }),
-      maxStates: 300_000,
-      quick: false,
-    },
-    { name: 'snapshot gate', model: () => captureModel(WIDE), maxStates: 400_000, quick: true },
+    holding('three writers', SMALL, { maxStates: 200_000 }),
+    holding('savepoints, prepared, limit 1', {
+      ...SMALL,
+      transactions: 2,
+      insertsEach: 2,
+      limit: 1,
+      rich: true,
+      positions: 3,
+    }),
+    holding('a restart', { ...SMALL, transactions: 2, insertsEach: 2, limit: 1, restarts: 1, positions: 3 }),
+    holding(
+      'two inserts each, savepoints, prepared, limit 1, a restart',
+      { ...SMALL, transactions: 2, insertsEach: 2, limit: 1, rich: true, restarts: 1 },
+      { quick: false },
+    ),
+    holding(
+      'three writers, savepoints, prepared, limit 1',
+      { ...SMALL, limit: 1, rich: true, positions: 3 },
+      { quick: false },
+    ),
+    holding('snapshot gate', WIDE, { maxStates: 400_000 }),
   ],
   mutants: [
     without('a gap closed by a read begun before the listing returned', {

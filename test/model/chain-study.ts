@@ -1,6 +1,6 @@
-import { ALL_GUARDS, type ChainBounds, type ChainGuards, chainModel } from './chain.ts';
+import { ALL_GUARDS, type ChainBounds, chainModel } from './chain.ts';
 import { type Budget, NO_FAULTS } from './chain-world.ts';
-import type { Mutant, Run, Study } from './study.ts';
+import { type Study, studying } from './study.ts';
 
 const bounds = (events: number, budget: Partial<Budget>, more: Partial<ChainBounds> = {}): ChainBounds => ({
   events,
@@ -14,35 +14,7 @@ const bounds = (events: number, budget: Partial<Budget>, more: Partial<ChainBoun
   budget: { ...NO_FAULTS, ...budget },
 });
 
-const holding = (
-  name: string,
-  of: ChainBounds,
-  options: { quick?: boolean; maxStates?: number } = {},
-): Run => ({
-  name,
-  model: () => chainModel(of),
-  maxStates: options.maxStates ?? 300_000,
-  quick: options.quick ?? true,
-});
-
-type Removed = Partial<Record<keyof ChainGuards, false>>;
-
-interface Without {
-  readonly where: string;
-  readonly removed: Removed;
-  readonly of: ChainBounds;
-  readonly expect?: 'refuted' | 'redundant';
-  readonly maxStates?: number;
-}
-
-const without = (name: string, { where, removed, of, expect = 'refuted', maxStates }: Without): Mutant => ({
-  name,
-  where,
-  model: () => chainModel(of, { ...ALL_GUARDS, ...removed }),
-  intact: () => chainModel(of),
-  maxStates: maxStates ?? 300_000,
-  expect,
-});
+const { holding, without } = studying({ model: chainModel, guards: ALL_GUARDS, maxStates: 300_000 });
 
 const ZOMBIE = bounds(2, { zombies: 1 });
 const POISON = bounds(2, { reconnects: 1, repairs: 1 }, { poisoned: 1 });

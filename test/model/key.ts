@@ -1,5 +1,5 @@
 import type { Model, Step } from './checker.ts';
-import type { Study } from './study.ts';
+import { type Study, studying } from './study.ts';
 
 /**
  * One event in `key` ordering: it owns no sequence, so its message id protects a repeat, for as long as the duplicate
@@ -115,19 +115,18 @@ function* relaySteps(state: State, looks: boolean): Iterable<Step<State>> {
 
 const MANY: KeyBounds = { lostAnswers: 2, crashes: 2 };
 
+const { holding, without } = studying({ model: keyModel, guards: { looks: true }, maxStates: 10_000 });
+
 export const keyStudy: Study = {
   name: 'key',
   about:
     'in key ordering, too, an event is stored once, if packets are not delayed for half of the duplicate window',
-  runs: [{ name: 'lost answers, crashes', model: () => keyModel(MANY), maxStates: 10_000, quick: true }],
+  runs: [holding('lost answers, crashes', MANY)],
   mutants: [
-    {
-      name: 'blind retry past the duplicate window',
+    without('blind retry past the duplicate window', {
       where: 'key-outlet.ts, pump and compare',
-      model: () => keyModel(MANY, { looks: false }),
-      intact: () => keyModel(MANY),
-      maxStates: 10_000,
-      expect: 'refuted',
-    },
+      removed: { looks: false },
+      of: MANY,
+    }),
   ],
 };

@@ -1,6 +1,6 @@
 import type { Model, Step } from './checker.ts';
 import { answerKeeper, type KeeperNode, startKeeper, TTL_MS } from './keeper-run.ts';
-import type { Mutant, Run, Study } from './study.ts';
+import { type Study, studying } from './study.ts';
 
 /**
  * The hand-over of the lease between two relays. The keeper, which decides how long a leader may trust its lease, is the
@@ -451,28 +451,7 @@ const bounds = (more: Partial<LeaseBounds>): LeaseBounds => ({
   ...more,
 });
 
-const holding = (name: string, of: LeaseBounds, quick = true): Run => ({
-  name,
-  model: () => leaseModel(of),
-  maxStates: 400_000,
-  quick,
-});
-
-interface Without {
-  readonly where: string;
-  readonly removed: Partial<LeaseGuards>;
-  readonly of: LeaseBounds;
-  readonly expect?: Mutant['expect'];
-}
-
-const without = (name: string, { where, removed, of, expect = 'refuted' }: Without): Mutant => ({
-  name,
-  where,
-  model: () => leaseModel(of, { ...ALL, ...removed }),
-  intact: () => leaseModel(of),
-  maxStates: 400_000,
-  expect,
-});
+const { holding, without } = studying({ model: leaseModel, guards: ALL, maxStates: 400_000 });
 
 export const leaseStudy: Study = {
   name: 'lease',
@@ -480,11 +459,15 @@ export const leaseStudy: Study = {
   runs: [
     holding('crash, freeze', bounds({ crashes: 1, freezes: 1 })),
     holding('slow renewals', bounds({ slows: 4 })),
-    holding('freeze, slow renewal', bounds({ freezes: 1, slows: 2 }), false),
-    holding('lost connection, freeze', bounds({ losses: 1, freezes: 1 }), false),
+    holding('freeze, slow renewal', bounds({ freezes: 1, slows: 2 }), { quick: false }),
+    holding('lost connection, freeze', bounds({ losses: 1, freezes: 1 }), { quick: false }),
     holding('stop, crash', bounds({ stops: 1, crashes: 1 })),
-    holding('pooled: crash, freeze, stop', bounds({ crashes: 1, freezes: 1, stops: 1, pooled: true }), false),
-    holding('pooled: freeze, slow renewals', bounds({ freezes: 1, slows: 2, pooled: true }), false),
+    holding('pooled: crash, freeze, stop', bounds({ crashes: 1, freezes: 1, stops: 1, pooled: true }), {
+      quick: false,
+    }),
+    holding('pooled: freeze, slow renewals', bounds({ freezes: 1, slows: 2, pooled: true }), {
+      quick: false,
+    }),
   ],
   mutants: [
     without('trust counted from the answer', {

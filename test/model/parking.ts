@@ -1,6 +1,6 @@
 import type { Model, Step } from './checker.ts';
 import { answerPacer, type PacerNode, type Response, startPacer } from './pacer-run.ts';
-import type { Mutant, Run, Study } from './study.ts';
+import { type Study, studying } from './study.ts';
 
 /**
  * The parking gate. The pacer is the product's own, run under a clock of the model; the database (flag, trigger, locks)
@@ -358,28 +358,7 @@ const bounds = (more: Partial<ParkingBounds>): ParkingBounds => ({
   ...more,
 });
 
-const holding = (name: string, of: ParkingBounds, quick = true): Run => ({
-  name,
-  model: () => parkingModel(of),
-  maxStates: 200_000,
-  quick,
-});
-
-interface Without {
-  readonly where: string;
-  readonly removed: Partial<ParkingGuards>;
-  readonly of: ParkingBounds;
-  readonly expect?: Mutant['expect'];
-}
-
-const without = (name: string, { where, removed, of, expect = 'refuted' }: Without): Mutant => ({
-  name,
-  where,
-  model: () => parkingModel(of, { ...ALL, ...removed }),
-  intact: () => parkingModel(of),
-  maxStates: 200_000,
-  expect,
-});
+const { holding, without } = studying({ model: parkingModel, guards: ALL, maxStates: 200_000 });
 
 export const parkingStudy: Study = {
   name: 'parking',

@@ -35,3 +35,41 @@ export interface Mutant {
    */
   readonly expect: 'refuted' | 'redundant';
 }
+
+export interface Subject<Bounds, Guards> {
+  /** The model with these guards; with all of them by default. */
+  model(of: Bounds, guards?: Guards): Model<unknown> | Promise<Model<unknown>>;
+  readonly guards: Guards;
+  /** As many states as its spaces may have, unless a run says otherwise. */
+  readonly maxStates: number;
+}
+
+export interface Without<Bounds, Guards> {
+  readonly where: string;
+  readonly removed: Partial<Guards>;
+  readonly of: Bounds;
+  /** Default: refuted. */
+  readonly expect?: Mutant['expect'];
+}
+
+/** What a study is made of: runs within bounds, and the same model without some of its guards. */
+export function studying<Bounds, Guards>({ model, guards, maxStates }: Subject<Bounds, Guards>) {
+  return {
+    /** Quick by default. */
+    holding: (name: string, of: Bounds, more: Partial<Pick<Run, 'quick' | 'maxStates'>> = {}): Run => ({
+      name,
+      model: () => model(of),
+      maxStates,
+      quick: true,
+      ...more,
+    }),
+    without: (name: string, { where, removed, of, expect = 'refuted' }: Without<Bounds, Guards>): Mutant => ({
+      name,
+      where,
+      model: () => model(of, { ...guards, ...removed }),
+      intact: () => model(of),
+      maxStates,
+      expect,
+    }),
+  };
+}
