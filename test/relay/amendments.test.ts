@@ -1,30 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import type { Batch, BatchKind } from '../../src/batch-log/batch.ts';
+import type { Batch } from '../../src/batch-log/batch.ts';
 import { amend, judgeLetters } from '../../src/relay/amendments.ts';
 import { createLaneLetters } from '../../src/relay/lane-letters.ts';
 import { createLaneLog } from '../../src/relay/lane-log.ts';
 import { placementOf } from '../../src/relay/placement.ts';
 import type { Reconciliation } from '../../src/relay/reconcile.ts';
-
-function row(kind: BatchKind, firstSequence: number, positions: readonly [number, number]): Batch {
-  const [from, to] = positions;
-  return {
-    stream: 's',
-    incarnation: 'i',
-    batch: 1,
-    epoch: 1,
-    ordering: 'stream',
-    kind,
-    firstSequence,
-    lastSequence: firstSequence + to - from,
-    settledTo: 2,
-    settledBatch: null,
-    positions: [from, to],
-    parked: [],
-    readTo: to,
-    openFrom: to + 1,
-  };
-}
+import { batchRow } from './batch-row.ts';
 
 function reconciliation(rows: readonly Batch[], more: Partial<Reconciliation> = {}): Reconciliation {
   return {
@@ -52,7 +33,7 @@ function logBehind(last: Batch, settledTo: number | null) {
 }
 
 describe('what a comparison adds to the log', () => {
-  const last = row('new', 1, [1, 2]);
+  const last = batchRow('new', 1, [1, 2], { readTo: 2, openFrom: 3 });
   const slots = [1, 2].map((position) => ({
     sequence: position,
     position,
@@ -80,15 +61,15 @@ describe('a letter whose leader died before it wrote down what became of it', ()
     judgeLetters(reconciliation(rows, { decided: 2 }), letters);
     return letters.takeFates();
   };
-  const planned = row('new', 1, [1, 2]);
-  const marked = row('marker', 1, [1, 1]);
+  const planned = batchRow('new', 1, [1, 2], { readTo: 2, openFrom: 3 });
+  const marked = batchRow('marker', 1, [1]);
 
   test('is parked once its marker is stored', () => {
     expect(fatesOf([planned, marked])).toEqual({ marked: [1], stored: [] });
   });
 
   test('is over when the log says that the event was found: it was quicker than its marker', () => {
-    expect(fatesOf([planned, marked, row('found', 1, [1, 1])])).toEqual({ marked: [], stored: [1] });
+    expect(fatesOf([planned, marked, batchRow('found', 1, [1])])).toEqual({ marked: [], stored: [1] });
   });
 
   test('is parked if its rows are settled for so long that they are not read any more', () => {

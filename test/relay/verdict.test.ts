@@ -1,29 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Batch, BatchKind } from '../../src/batch-log/batch.ts';
 import type { ReadBack } from '../../src/jetstream/index.ts';
-import { rangesOf } from '../../src/postgres/position-ranges.ts';
 import { placementOf } from '../../src/relay/placement.ts';
 import { judge } from '../../src/relay/verdict.ts';
-
-function batch(kind: BatchKind, firstSequence: number, positions: readonly number[]): Batch {
-  return {
-    stream: 's',
-    incarnation: 'i',
-    batch: 1,
-    epoch: 1,
-    ordering: 'stream',
-    kind,
-    firstSequence,
-    lastSequence: firstSequence + positions.length - 1,
-    settledTo: null,
-    settledBatch: null,
-    positions: rangesOf(positions),
-    parked: [],
-    readTo: 0,
-    openFrom: 1,
-  };
-}
+import { batchRow } from './batch-row.ts';
 
 function message(sequence: number, position: number | null, source: string | null = 'us'): ReadBack {
   return { kind: 'message', sequence, source, position, eventId: null, skipped: null, subject: 'a' };
@@ -38,7 +18,7 @@ const voided = (position: number) => ({ position, what: 'void', replay: false })
 
 describe('placement: where each event belongs, by the log', () => {
   test('event i of a plan belongs to its first sequence + i, in position order', () => {
-    const { slots } = placementOf([batch('new', 10, [3, 4, 8]), batch('new', 13, [5])]);
+    const { slots } = placementOf([batchRow('new', 10, [3, 4, 8]), batchRow('new', 13, [5])]);
     expect([...slots]).toEqual([
       [10, event(3)],
       [11, event(4)],
@@ -48,32 +28,32 @@ describe('placement: where each event belongs, by the log', () => {
   });
 
   test('an empty row says nothing about slots', () => {
-    expect([...placementOf([batch('new', 10, [])]).slots]).toEqual([]);
+    expect([...placementOf([batchRow('new', 10, [])]).slots]).toEqual([]);
   });
 
   test('`again` voids the older slot, `found` leaves none, and a later `again` gives one back', () => {
-    const plan = batch('new', 10, [3, 4, 5]);
-    const again = placementOf([plan, batch('again', 13, [4])]);
+    const plan = batchRow('new', 10, [3, 4, 5]);
+    const again = placementOf([plan, batchRow('again', 13, [4])]);
     expect([...again.slots]).toEqual([
       [10, event(3)],
       [11, voided(4)],
       [12, event(5)],
       [13, event(4)],
     ]);
-    const found = placementOf([plan, batch('found', 20, [4])]);
+    const found = placementOf([plan, batchRow('found', 20, [4])]);
     expect(found.slots.get(11)).toEqual(voided(4));
     expect(found.slots.has(20)).toBe(false);
     expect(found.places.get(4)).toBe(20);
-    const back = placementOf([plan, batch('found', 20, [4]), batch('again', 21, [4])]);
+    const back = placementOf([plan, batchRow('found', 20, [4]), batchRow('again', 21, [4])]);
     expect(back.slots.get(21)).toEqual(event(4));
   });
 
   test('a marker takes the slot of its event, which a retry then plans elsewhere', () => {
-    const plan = batch('new', 10, [3, 4, 5]);
-    const dead = placementOf([plan, batch('marker', 11, [4])]);
+    const plan = batchRow('new', 10, [3, 4, 5]);
+    const dead = placementOf([plan, batchRow('marker', 11, [4])]);
     expect(dead.slots.get(11)).toEqual(marker(4));
     expect(dead.markers).toEqual(new Map([[4, 11]]));
-    const retried = placementOf([plan, batch('marker', 11, [4]), batch('retry', 13, [4])]);
+    const retried = placementOf([plan, batchRow('marker', 11, [4]), batchRow('retry', 13, [4])]);
     expect(retried.slots.get(11)).toEqual(marker(4));
     expect(retried.slots.get(13)).toEqual(event(4));
     expect(retried.places.get(4)).toBe(13);
@@ -81,9 +61,9 @@ describe('placement: where each event belongs, by the log', () => {
 
   test('a marker in a void slot fills it and stands for nobody', () => {
     const { slots, markers } = placementOf([
-      batch('new', 10, [3, 4]),
-      batch('again', 12, [3]),
-      batch('marker', 10, [3]),
+      batchRow('new', 10, [3, 4]),
+      batchRow('again', 12, [3]),
+      batchRow('marker', 10, [3]),
     ]);
     expect(slots.get(10)).toEqual(marker(3));
     expect(slots.get(12)).toEqual(event(3));
@@ -92,10 +72,10 @@ describe('placement: where each event belongs, by the log', () => {
 
   test('a marker`s event that was stored in its slot after all is found there', () => {
     const { slots, places } = placementOf([
-      batch('new', 10, [3, 4]),
-      batch('marker', 11, [4]),
-      batch('retry', 12, [4]),
-      batch('found', 11, [4]),
+      batchRow('new', 10, [3, 4]),
+      batchRow('marker', 11, [4]),
+      batchRow('retry', 12, [4]),
+      batchRow('found', 11, [4]),
     ]);
     expect(slots.get(11)).toEqual(event(4));
     expect(slots.get(12)).toEqual(voided(4));
@@ -104,9 +84,9 @@ describe('placement: where each event belongs, by the log', () => {
 
   test('a replay is a copy: it moves nothing, and only the newest copy is repeated', () => {
     const { slots, places } = placementOf([
-      batch('new', 10, [3, 4]),
-      batch('replay', 12, [3]),
-      batch('replay', 13, [3]),
+      batchRow('new', 10, [3, 4]),
+      batchRow('replay', 12, [3]),
+      batchRow('replay', 13, [3]),
     ]);
     expect(slots.get(10)).toEqual(event(3));
     expect(slots.get(12)).toEqual({ ...voided(3), replay: true });
@@ -116,7 +96,7 @@ describe('placement: where each event belongs, by the log', () => {
 });
 
 describe('verdict: what reading the stream back says', () => {
-  const placement = placementOf([batch('new', 10, [3, 4, 5])]);
+  const placement = placementOf([batchRow('new', 10, [3, 4, 5])]);
 
   test('the planned event at its place is ours, and so is what is gone already', () => {
     const verdict = judge(placement, [message(10, 3), gone(11), message(12, 5)], 'us');
@@ -148,7 +128,7 @@ describe('verdict: what reading the stream back says', () => {
   });
 
   test('what was logged as found is known, not found again', () => {
-    const known = placementOf([batch('new', 10, [3, 4, 5]), batch('found', 13, [3])]);
+    const known = placementOf([batchRow('new', 10, [3, 4, 5]), batchRow('found', 13, [3])]);
     const verdict = judge(known, [message(10, null, null), message(11, 4), message(13, 3)], 'us');
     expect(verdict).toEqual({ ours: [11], found: [], foreign: [10], displaced: [] });
   });
@@ -164,7 +144,7 @@ describe('verdict: what reading the stream back says', () => {
   });
 
   test('a marker where one was planned is ours; where none was, its slot is lost', () => {
-    const marked = placementOf([batch('new', 10, [3, 4, 5]), batch('marker', 11, [4])]);
+    const marked = placementOf([batchRow('new', 10, [3, 4, 5]), batchRow('marker', 11, [4])]);
     expect(judge(marked, [message(10, 3), markerAt(11, 4), message(12, 5)], 'us')).toEqual({
       ours: [10, 11, 12],
       found: [],
@@ -180,7 +160,7 @@ describe('verdict: what reading the stream back says', () => {
   });
 
   test('the event itself in the slot of its marker is found there', () => {
-    const marked = placementOf([batch('new', 10, [3, 4]), batch('marker', 11, [4])]);
+    const marked = placementOf([batchRow('new', 10, [3, 4]), batchRow('marker', 11, [4])]);
     expect(judge(marked, [message(10, 3), message(11, 4)], 'us')).toEqual({
       ours: [10],
       found: [{ position: 4, sequence: 11, eventId: null }],
@@ -190,7 +170,11 @@ describe('verdict: what reading the stream back says', () => {
   });
 
   test('a copy that lost its slot is planned again as a copy, an older copy is known', () => {
-    const replayed = placementOf([batch('new', 10, [3]), batch('replay', 11, [3]), batch('replay', 12, [3])]);
+    const replayed = placementOf([
+      batchRow('new', 10, [3]),
+      batchRow('replay', 11, [3]),
+      batchRow('replay', 12, [3]),
+    ]);
     expect(judge(replayed, [message(10, 3), message(11, 3), message(12, null, null)], 'us')).toEqual({
       ours: [10],
       found: [],
@@ -208,7 +192,7 @@ describe('verdict: what reading the stream back says', () => {
     fc.assert(
       fc.property(fc.array(content, { minLength: 1, maxLength: 12 }), (contents) => {
         const plan = placementOf([
-          batch(
+          batchRow(
             'new',
             1,
             Array.from({ length: contents.length }, (_, i) => i + 1),
