@@ -4,9 +4,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../src/embedded/index.ts';
 import type { LaneOptions } from '../../src/relay/index.ts';
+import { RELAY_MAIN, type RelaySettings } from './relay-settings.ts';
 
 const COMMAND_LINE = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const WITH_LEASE = fileURLToPath(new URL('./relay-with-lease.ts', import.meta.url));
 
 export interface RelayProcessOptions {
   readonly databaseUrl: string;
@@ -79,19 +79,30 @@ export async function startRelayProcess(options: RelayProcessOptions): Promise<R
   };
 }
 
-function launch(
-  { stream, lanes, ordering, grace, leaseTtlMs, ...urls }: RelayProcessOptions,
-  http: string,
-): ChildProcess {
-  const args =
-    leaseTtlMs === undefined
-      ? [COMMAND_LINE, 'relay', '--json', '--http', http, '--grace', grace ?? '10s']
-      : [WITH_LEASE, String(leaseTtlMs), http];
+function launch(options: RelayProcessOptions, http: string): ChildProcess {
+  const { leaseTtlMs } = options;
+  const { args, env } =
+    leaseTtlMs === undefined ? commandLine(options, http) : withLease({ ...options, leaseTtlMs }, http);
   return spawn(process.execPath, args, {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+interface Launched {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+function commandLine(
+  { stream, lanes, ordering, grace, databaseUrl, natsUrl }: RelayProcessOptions,
+  http: string,
+): Launched {
+  return {
+    args: [COMMAND_LINE, 'relay', '--json', '--http', http, '--grace', grace ?? '10s'],
     env: {
-      PATH: process.env.PATH,
-      DATABASE_URL: urls.databaseUrl,
-      NATS_URL: urls.natsUrl,
+      DATABASE_URL: databaseUrl,
+      NATS_URL: natsUrl,
       ...(stream === undefined
         ? { POSTCOMMIT_LANES: JSON.stringify(lanes) }
         : {
@@ -100,8 +111,29 @@ function launch(
             POSTCOMMIT_ORDERING: ordering ?? 'stream',
           }),
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  };
+}
+
+function withLease(
+  {
+    stream = '',
+    ordering = 'stream',
+    databaseUrl,
+    natsUrl,
+    leaseTtlMs,
+  }: RelayProcessOptions & { leaseTtlMs: number },
+  http: string,
+): Launched {
+  const settings: RelaySettings = {
+    databaseUrl,
+    natsUrl,
+    lane: { stream, subjects: [`${stream}.>`], ordering },
+    leaseTtlMs,
+    http,
+    blockMs: 4 * leaseTtlMs,
+    graceMs: 10_000,
+  };
+  return { args: [fileURLToPath(RELAY_MAIN)], env: { SETTINGS: JSON.stringify(settings) } };
 }
 
 function readLog(child: ChildProcess) {

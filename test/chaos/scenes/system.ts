@@ -1,6 +1,6 @@
 import { sleep } from '../../../src/lifecycle/abort.ts';
 import type { Scene, SceneContext, SceneOutcome } from '../scene.ts';
-import { violationsOf } from '../system/checker.ts';
+import { type Evidence, violationsOf } from '../system/checker.ts';
 import { gatherEvidence } from '../system/evidence.ts';
 import { doHarm, type Harm } from '../system/faults.ts';
 import { createPlan, describeFault, type PlannedFault } from '../system/plan.ts';
@@ -24,7 +24,7 @@ export const system: Scene = {
     const harms = await doAll(world, context);
     const lateMs = await settle(world);
     await measuring.stop();
-    const evidence = { ...(await gatherEvidence(world)), lateMs };
+    const evidence = await gatherEvidence(world, { lateMs });
     return { violations: violationsOf(evidence), facts: factsOf(evidence, harms, world) };
   },
 };
@@ -62,7 +62,7 @@ async function settle(world: World): Promise<number | undefined> {
   const { writers, chronicle } = world;
   await world.mend();
   await sleep(500);
-  await writers.stop();
+  await writers.end('SIGTERM');
   chronicle.note('writers', 'stop');
   const startedAtMs = performance.now();
   let retriedAtMs = Number.NEGATIVE_INFINITY;
@@ -134,7 +134,7 @@ function measure({ relays, writers, brokers, stream, chronicle }: World): { stop
 }
 
 function factsOf(
-  { ledger, messages, effects, letters, log, peakMiB }: Awaited<ReturnType<typeof gatherEvidence>>,
+  { ledger, messages, effects, letters, log, peakMiB }: Evidence,
   harms: readonly Harm[],
   { writers, brokers }: World,
 ): SceneOutcome['facts'] {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 /** A process of the system under chaos that writes JSON lines. */
 export interface Child {
@@ -15,13 +16,12 @@ export interface Child {
   residentMiB(): Promise<number | undefined>;
 }
 
-export function startChild(
-  script: URL,
-  settings: object,
-  onLine: (line: Readonly<Record<string, unknown>>) => void,
-): Child {
-  const child: ChildProcess = spawn(process.execPath, [script.pathname, JSON.stringify(settings)], {
-    env: { PATH: process.env.PATH, LOG_LEVEL: 'info' },
+export type Line = Readonly<Record<string, unknown>>;
+
+/** The script finds its settings in SETTINGS, as JSON: they name servers, and an argument is everybody's to read. */
+export function startChild(script: URL, settings: object, onLine: (line: Line) => void): Child {
+  const child: ChildProcess = spawn(process.execPath, [fileURLToPath(script)], {
+    env: { PATH: process.env.PATH, LOG_LEVEL: 'info', SETTINGS: JSON.stringify(settings) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stderr = '';
@@ -51,7 +51,7 @@ export function startChild(
   };
 }
 
-function parse(text: string): Readonly<Record<string, unknown>> {
+function parse(text: string): Line {
   try {
     return JSON.parse(text);
   } catch {

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { consume } from '../../../src/consumer/index.ts';
 import { createLogger } from '../../../src/telemetry/logger.ts';
 
-// One instance of a durable consumer until SIGTERM: argv is the settings as JSON. Its effect is a row that nothing but
+// One instance of a durable consumer until SIGTERM. Its effect is a row that nothing but
 // the inbox keeps from being written twice.
 
 export interface ConsumerSettings {
@@ -14,7 +14,7 @@ export interface ConsumerSettings {
 }
 
 const { databaseUrl, natsUrl, stream, durable, subjects } = JSON.parse(
-  process.argv[2] ?? '',
+  process.env.SETTINGS ?? '',
 ) as ConsumerSettings;
 const pool = new pg.Pool({ connectionString: databaseUrl, max: 8, connectionTimeoutMillis: 2_000 });
 pool.on('error', () => undefined); // Between two attempts to start nobody else listens.

@@ -1,17 +1,11 @@
-import type { TcpProxy } from '../../../src/testing/index.ts';
 import type { Chronicle } from '../chronicle.ts';
-import { type Child, startChild } from './child.ts';
+import { type Actor, createActor } from './actor.ts';
 import type { ConsumerSettings } from './consumer-main.ts';
-import { proxyTo, type Servers } from './relays.ts';
+import { openWays, type Servers, type Ways } from './ways.ts';
 
-/** A place for an instance of the durable consumer, behind proxies of its own. */
-export interface ConsumerPlace {
-  readonly name: string;
-  readonly postgres: TcpProxy;
-  readonly nats: TcpProxy | undefined;
-  readonly child: Child | undefined;
-  start(): void;
-  close(): Promise<void>;
+/** An instance of the durable consumer that dies and is started again, with ways of its own to each server. */
+export interface ConsumerPlace extends Actor, AsyncDisposable {
+  readonly ways: Ways;
 }
 
 const SCRIPT = new URL('./consumer-main.ts', import.meta.url);
@@ -19,40 +13,16 @@ const SCRIPT = new URL('./consumer-main.ts', import.meta.url);
 export async function openConsumerPlace(
   name: string,
   servers: Servers,
-  { settings, chronicle }: { settings: Omit<ConsumerSettings, keyof Servers>; chronicle: Chronicle },
+  { options, chronicle }: { options: Omit<ConsumerSettings, keyof Servers>; chronicle: Chronicle },
 ): Promise<ConsumerPlace> {
-  const postgres = await proxyTo(servers.databaseUrl);
-  const nats = servers.natsUrl.includes(',') ? undefined : await proxyTo(servers.natsUrl);
-  const all: ConsumerSettings = {
-    ...settings,
-    databaseUrl: postgres.through(servers.databaseUrl),
-    natsUrl: nats?.through(servers.natsUrl) ?? servers.natsUrl,
-  };
-  let child: Child | undefined;
-  return {
-    name,
-    postgres,
-    nats,
-    get child() {
-      return child;
+  const ways = await openWays(servers);
+  const settings = (): ConsumerSettings => ({ ...options, ...ways.servers });
+  const actor = createActor({ name, script: SCRIPT, settings, chronicle });
+  return Object.assign(actor, {
+    ways,
+    async [Symbol.asyncDispose]() {
+      await actor.end('SIGKILL');
+      await ways[Symbol.asyncDispose]();
     },
-    start() {
-      if (child?.running) return;
-      const started = startChild(SCRIPT, all, (line) => {
-        if (Number(line.level) >= 40)
-          chronicle.note(name, 'says', { event: line.event, reason: line.reason ?? line.msg });
-      });
-      child = started;
-      const ended = chronicle.begin(name, 'runs', { pid: started.pid });
-      void started.exited.then(() => {
-        ended();
-        if (started.stderr !== '') chronicle.note(name, 'wrote to standard error', { text: started.stderr });
-      });
-    },
-    async close() {
-      child?.kill('SIGKILL');
-      await child?.exited;
-      await Promise.all([postgres[Symbol.asyncDispose](), nats?.[Symbol.asyncDispose]()]);
-    },
-  };
+  });
 }

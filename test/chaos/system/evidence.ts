@@ -3,7 +3,7 @@ import type { Evidence } from './checker.ts';
 import { DURABLE, type World } from './world.ts';
 
 /** Counts everything where it is: what was committed in the ledger, what is stored in the stream. */
-export async function gatherEvidence(world: World): Promise<Evidence> {
+export async function gatherEvidence(world: World, { lateMs }: Pick<Evidence, 'lateMs'>): Promise<Evidence> {
   const { pool, brokers, stream, plan, writers, relays } = world;
   const ledger = await pool.query(
     'select event_id as id, key, version, subject, digest from chaos.ledger order by key, version',
@@ -13,7 +13,7 @@ export async function gatherEvidence(world: World): Promise<Evidence> {
     [DURABLE],
   );
   const letters = await pool.query(
-    `select d.event_id as id, d.state, d.outcome, d.reason from postcommit.dead_letters d where consumer is null`,
+    `select event_id as id, state, outcome, reason from postcommit.dead_letters where consumer is null`,
   );
   const log = await readLog(pool, stream);
   const messages = await readStream(brokers.jsm, stream);
@@ -30,6 +30,6 @@ export async function gatherEvidence(world: World): Promise<Evidence> {
         : undefined,
     writersRefused: writers.refused,
     peakMiB: Math.max(...relays.map(({ peakMiB }) => peakMiB)),
-    lateMs: undefined,
+    lateMs,
   };
 }

@@ -56,27 +56,35 @@ async function killAtPoint(
 ): Promise<Harm> {
   const leader = await world.leader();
   if (leader === undefined) return { remark: 'nobody led' };
-  const { server, ...where } = POINTS[point] as Point;
-  const reached = Promise.withResolvers<void>();
   const victims = both ? world.relays : [leader];
   const kill = async () => {
-    for (const victim of victims) victim.signal('SIGKILL');
-    await Promise.all(victims.map(({ child }) => child?.exited));
-    reached.resolve();
+    await Promise.all(victims.map((victim) => victim.end('SIGKILL')));
   };
   // Points of a term's beginning are reached by the one that takes over.
   const begins = point === 'lead taken' || point === 'log fenced' || point === 'log read';
-  const watched = begins ? world.relays : [leader];
-  const undo = watched.map(({ lookouts }) => lookouts[server].await({ server, ...where }, kill));
+  const reached = atPoint(begins ? world.relays : [leader], POINTS[point], kill);
   if (begins) await endSessions(world, 'relay');
-  const inTime = await Promise.race([
-    reached.promise.then(() => true),
-    sleep(POINT_WITHIN_MS).then(() => false),
-  ]);
-  for (const each of undo) each();
+  const inTime = await reached;
   if (!inTime) await kill();
   const measured = await nextEvent(world, both || begins ? undefined : 'kill', victims);
   return inTime ? measured : { ...measured, remark: 'the point was not reached: killed all the same' };
+}
+
+/** Acts when one of these relays reaches the point, while what has passed there is held back. False: none did in time. */
+async function atPoint(
+  relays: readonly RelayPlace[],
+  point: Point,
+  act: () => Promise<void> | void,
+): Promise<boolean> {
+  const reached = Promise.withResolvers<true>();
+  const onReached = async () => {
+    await act();
+    reached.resolve(true);
+  };
+  const undo = relays.map(({ lookouts }) => lookouts[point.server].await(point, onReached));
+  const inTime = await Promise.race([reached.promise, sleep(POINT_WITHIN_MS).then(() => false)]);
+  for (const each of undo) each();
+  return inTime;
 }
 
 /** Starts those who died, and waits for the next event that is stored. */
@@ -137,14 +145,11 @@ interface NetworkDamage {
 async function damageNetwork(world: World, { link, damage, lastsMs }: NetworkDamage): Promise<Harm> {
   const [who, server] = link.split('-') as ['relay' | 'consumer', 'postgres' | 'nats'];
   const places = who === 'relay' ? [await world.leader()] : world.consumers;
-  const proxies = places.flatMap((place) => place?.[server] ?? []);
+  const proxies = places.flatMap((place) => place?.ways[server] ?? []);
   if (proxies.length === 0) return { remark: 'a cluster has no proxies' };
   for (const proxy of proxies) INFLICT[damage](proxy);
   await sleep(lastsMs);
-  for (const proxy of proxies) {
-    proxy.heal();
-    await proxy.accept();
-  }
+  for (const place of places) await place?.ways.heal();
   return {};
 }
 
@@ -164,18 +169,10 @@ const INFLICT: Readonly<Record<Damage, (proxy: TcpProxy) => void>> = {
 /** Messages are stored, and their acknowledgements lost with the connection. */
 async function cutBeforeAck(world: World, publishes: number): Promise<Harm> {
   const leader = await world.leader();
-  if (leader?.nats === undefined) return { remark: 'a cluster has no proxies' };
-  const { nats, lookouts } = leader;
-  const cut = Promise.withResolvers<void>();
-  const undo = lookouts.nats.await(
-    { server: 'nats', mark: 'HPUB ', when: 'answered', after: publishes },
-    async () => {
-      nats.cut();
-      cut.resolve();
-    },
-  );
-  await Promise.race([cut.promise, sleep(POINT_WITHIN_MS)]);
-  undo();
+  const nats = leader?.ways.nats;
+  if (leader === undefined || nats === undefined) return { remark: 'a cluster has no proxies' };
+  const point: Point = { server: 'nats', mark: 'HPUB ', when: 'answered', after: publishes };
+  await atPoint([leader], point, () => nats.cut());
   return {};
 }
 
@@ -213,16 +210,15 @@ async function harmConsumer(
   { freezes, lastsMs }: { freezes: boolean; lastsMs: number },
 ): Promise<Harm> {
   const [victim] = consumers;
-  victim?.child?.kill(freezes ? 'SIGSTOP' : 'SIGKILL');
+  victim?.signal(freezes ? 'SIGSTOP' : 'SIGKILL');
   await sleep(lastsMs);
-  if (freezes) victim?.child?.kill('SIGCONT');
+  if (freezes) victim?.signal('SIGCONT');
   else victim?.start();
   return {};
 }
 
 async function killWriters({ writers }: World): Promise<Harm> {
-  writers.child?.kill('SIGKILL');
-  await writers.child?.exited;
+  await writers.end('SIGKILL');
   writers.start();
   return {};
 }
@@ -277,7 +273,7 @@ async function harmBroker(world: World, kind: BrokerFault, lastsMs: number): Pro
 }
 
 /** The largest message while the limit is lowered: some of the writers' are larger. */
-export const OVERSIZE_BYTES = 3_000;
+const OVERSIZE_BYTES = 3_000;
 const NO_LIMITS = { max_msg_size: -1, max_msgs: -1 };
 
 async function withLimit({ brokers, stream }: World, limit: object, lastsMs: number): Promise<void> {

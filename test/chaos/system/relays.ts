@@ -1,39 +1,25 @@
 import { freePort } from '../../../src/embedded/index.ts';
-import { startTcpProxy, type TcpProxy } from '../../../src/testing/index.ts';
+import { RELAY_MAIN, type RelaySettings } from '../../support/relay-settings.ts';
 import type { Chronicle } from '../chronicle.ts';
-import { type Child, startChild } from './child.ts';
+import { type Actor, createActor } from './actor.ts';
+import type { Line } from './child.ts';
 import { createLookout, type Lookout } from './points.ts';
-import type { RelaySettings } from './relay-main.ts';
+import { openWays, type Servers, type Ways } from './ways.ts';
 
-/** A place for a relay: its way to each server leads through a proxy of its own, and stays when the relay dies. */
-export interface RelayPlace {
-  readonly name: string;
-  readonly postgres: TcpProxy;
-  readonly nats: TcpProxy | undefined;
+/** A relay that dies and is started again, with ways of its own to each server. */
+export interface RelayPlace extends Actor, AsyncDisposable {
+  readonly ways: Ways;
   readonly lookouts: Readonly<Record<'postgres' | 'nats', Lookout>>;
-  readonly child: Child | undefined;
   readonly leads: boolean;
   readonly ready: boolean;
   readonly frozen: boolean;
   readonly peakMiB: number;
-  start(): void;
-  signal(signal: NodeJS.Signals): void;
   measure(): Promise<void>;
   /** What /readyz says; undefined when it does not answer. */
   readiness(): Promise<unknown>;
-  /** Ends the relay and frees the ports. */
-  close(): Promise<void>;
 }
 
-export type RelayOptions = Omit<RelaySettings, 'databaseUrl' | 'natsUrl' | 'httpPort'>;
-
-export interface Servers {
-  readonly databaseUrl: string;
-  /** Of several servers separated by commas: then there is no proxy, as their clients learn the addresses of all. */
-  readonly natsUrl: string;
-}
-
-const SCRIPT = new URL('./relay-main.ts', import.meta.url);
+export type RelayOptions = Omit<RelaySettings, keyof Servers | 'http'>;
 
 export async function openRelayPlace(
   name: string,
@@ -41,16 +27,9 @@ export async function openRelayPlace(
   { options, chronicle }: { options: RelayOptions; chronicle: Chronicle },
 ): Promise<RelayPlace> {
   const lookouts = { postgres: createLookout(), nats: createLookout() };
-  const postgres = await proxyTo(servers.databaseUrl, lookouts.postgres);
-  const nats = servers.natsUrl.includes(',') ? undefined : await proxyTo(servers.natsUrl, lookouts.nats);
-  const httpPort = await freePort();
-  const settings: RelaySettings = {
-    ...options,
-    databaseUrl: postgres.through(servers.databaseUrl),
-    natsUrl: nats?.through(servers.natsUrl) ?? servers.natsUrl,
-    httpPort,
-  };
-  let child: Child | undefined;
+  const ways = await openWays(servers, { postgres: lookouts.postgres.tap, nats: lookouts.nats.tap });
+  const http = `127.0.0.1:${await freePort()}`;
+  const settings: RelaySettings = { ...options, ...ways.servers, http };
   let role = 'none';
   let ready = false;
   let frozen = false;
@@ -62,25 +41,28 @@ export async function openRelayPlace(
     endLead?.();
     endLead = next === 'leader' ? chronicle.begin(name, 'leads', { epoch }) : undefined;
   };
-  const onLine = (line: Readonly<Record<string, unknown>>) => {
+  const onLine = (line: Line) => {
     if (line.event === 'role') becomes(String(line.role), line.epoch);
     if (line.event === 'ready') ready = true;
-    if (Number(line.level) >= 40)
-      chronicle.note(name, 'says', { event: line.event, reason: line.reason ?? line.msg });
   };
+  const onEnd = () => {
+    becomes('none');
+    ready = false;
+    frozen = false;
+  };
+  const actor = createActor({ name, script: RELAY_MAIN, settings: () => settings, chronicle, onLine, onEnd });
   return {
     name,
-    postgres,
-    nats,
+    ways,
     lookouts,
     get child() {
-      return child;
+      return actor.child;
     },
     get leads() {
-      return role === 'leader' && child?.running === true;
+      return role === 'leader' && actor.child?.running === true;
     },
     get ready() {
-      return ready && child?.running === true;
+      return ready && actor.child?.running === true;
     },
     get frozen() {
       return frozen;
@@ -88,41 +70,24 @@ export async function openRelayPlace(
     get peakMiB() {
       return peakMiB;
     },
-    start() {
-      if (child?.running) return;
-      ready = false;
-      frozen = false;
-      const started = startChild(SCRIPT, settings, onLine);
-      child = started;
-      const ended = chronicle.begin(name, 'runs', { pid: started.pid });
-      void started.exited.then(() => {
-        ended();
-        becomes('none');
-        if (started.stderr !== '') chronicle.note(name, 'wrote to standard error', { text: started.stderr });
-      });
-    },
+    start: actor.start,
     signal(signal) {
-      child?.kill(signal);
+      actor.signal(signal);
       if (signal === 'SIGSTOP') frozen = true;
       if (signal === 'SIGCONT') frozen = false;
     },
+    end: actor.end,
     async measure() {
-      peakMiB = Math.max(peakMiB, (await child?.residentMiB()) ?? 0);
+      peakMiB = Math.max(peakMiB, (await actor.child?.residentMiB()) ?? 0);
     },
     readiness: () =>
-      fetch(`http://127.0.0.1:${httpPort}/readyz`, { signal: AbortSignal.timeout(1_000) }).then(
+      fetch(`http://${http}/readyz`, { signal: AbortSignal.timeout(1_000) }).then(
         (response) => response.json(),
         () => undefined,
       ),
-    async close() {
-      child?.kill('SIGKILL');
-      await child?.exited;
-      await Promise.all([postgres[Symbol.asyncDispose](), nats?.[Symbol.asyncDispose]()]);
+    async [Symbol.asyncDispose]() {
+      await actor.end('SIGKILL');
+      await ways[Symbol.asyncDispose]();
     },
   };
-}
-
-export function proxyTo(url: string, lookout?: Lookout): Promise<TcpProxy> {
-  const port = Number(new URL(url).port);
-  return startTcpProxy(lookout === undefined ? { port } : { port, tap: lookout.tap });
 }

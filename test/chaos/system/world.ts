@@ -65,21 +65,21 @@ export async function openWorld({ seed, plan, chronicle, historyPath }: WorldOpt
         openRelayPlace(`relay ${number}`, servers, { options: relayOptions(plan), chronicle }),
       ),
     );
-    for (const place of places) stack.defer(() => place.close());
+    for (const place of places) stack.use(place);
     const consumers = await Promise.all(
       [1, 2].map((number) =>
         openConsumerPlace(`consumer ${number}`, servers, {
-          settings: { stream: STREAM, durable: DURABLE, subjects: ['*.patient.>'] },
+          options: { stream: STREAM, durable: DURABLE, subjects: ['*.patient.>'] },
           chronicle,
         }),
       ),
     );
-    for (const place of consumers) stack.defer(() => place.close());
+    for (const place of consumers) stack.use(place);
     const writers = createWriters(
       { url: postgres.url, seed: String(seed), writers: 6, pauseMs: 80, bulkRows: 4_000 },
       { chronicle, historyPath },
     );
-    stack.defer(() => writers.stop());
+    stack.defer(() => writers.end('SIGTERM'));
     const running = stack.move();
     const world: World = {
       plan,
@@ -116,24 +116,16 @@ function relayOptions({ ordering, deadLetters, retention }: Plan) {
     retentionMs: retention === 'short' ? SHORT_RETENTION_MS : DAY_MS,
     segmentBytes: retention === 'short' ? 512 * 1024 : 256 * 1024 * 1024,
     blockMs: 2 * LEASE_TTL_MS,
+    graceMs: 5_000,
   };
 }
 
 async function mend({ postgres, brokers, relays, consumers, writers }: World): Promise<void> {
   await Promise.all([postgres.start(), brokers.start()]);
-  for (const place of [...relays, ...consumers]) {
-    for (const proxy of [place.postgres, place.nats]) {
-      proxy?.heal();
-      await proxy?.accept();
-    }
-  }
-  for (const relay of relays) {
-    relay.signal('SIGCONT');
-    relay.start();
-  }
-  for (const consumer of consumers) {
-    consumer.child?.kill('SIGCONT');
-    consumer.start();
+  for (const { ways } of [...relays, ...consumers]) await ways.heal();
+  for (const actor of [...relays, ...consumers]) {
+    actor.signal('SIGCONT');
+    actor.start();
   }
   writers.start();
 }

@@ -3,7 +3,7 @@ import { createRandom, type Random } from '../../../src/demo/random.ts';
 import { sleep } from '../../../src/lifecycle/abort.ts';
 import { CHANGE } from './schema.ts';
 
-// Business transactions until SIGTERM: argv is the settings as JSON, standard output the history, a line each.
+// Business transactions until SIGTERM: standard output is the history, a line each.
 
 export interface WriterSettings {
   readonly url: string;
@@ -28,7 +28,7 @@ export interface WriterLine {
 
 export type Kind = 'single' | 'burst' | 'several' | 'rollback' | 'savepoint' | 'async' | 'long' | 'bulk';
 
-const settings = JSON.parse(process.argv[2] ?? '') as WriterSettings;
+const settings = JSON.parse(process.env.SETTINGS ?? '') as WriterSettings;
 const stopping = new AbortController();
 process.on('SIGTERM', () => stopping.abort());
 

@@ -1,16 +1,14 @@
 import { appendFileSync } from 'node:fs';
 import type { Chronicle } from '../chronicle.ts';
-import { type Child, startChild } from './child.ts';
+import { type Actor, createActor } from './actor.ts';
+import type { Line } from './child.ts';
 import type { WriterLine, WriterSettings } from './writers-main.ts';
 
 /** The process that runs business transactions, and what it said of them. */
-export interface Writers {
-  readonly child: Child | undefined;
+export interface Writers extends Actor {
   readonly counts: Readonly<Record<WriterLine['end'], number>>;
   /** What PostgreSQL said to transactions that failed although nobody did anything to it: SQLSTATE and kind. */
   readonly refused: readonly string[];
-  start(): void;
-  stop(): Promise<void>;
 }
 
 const SCRIPT = new URL('./writers-main.ts', import.meta.url);
@@ -23,33 +21,20 @@ export function createWriters(
 ): Writers {
   const counts = { committed: 0, 'rolled back': 0, failed: 0, unknown: 0 };
   const refused: string[] = [];
-  let child: Child | undefined;
   let round = 0;
-  const onLine = (text: Readonly<Record<string, unknown>>) => {
+  const onLine = (text: Line) => {
     const line = text as unknown as WriterLine;
     if (!(line.end in counts)) return;
     counts[line.end]++;
     if (line.error !== undefined && !OUTAGE.test(line.error)) refused.push(`${line.error} in a ${line.kind}`);
     if (historyPath !== undefined) appendFileSync(historyPath, `${JSON.stringify(line)}\n`);
   };
-  return {
-    get child() {
-      return child;
-    },
-    counts,
-    refused,
-    start() {
-      if (child?.running) return;
-      const started = startChild(SCRIPT, { ...settings, seed: `${settings.seed}/${++round}` }, onLine);
-      child = started;
-      void started.exited.then(() => {
-        if (started.stderr !== '')
-          chronicle.note('writers', 'wrote to standard error', { text: started.stderr });
-      });
-    },
-    async stop() {
-      child?.kill('SIGTERM');
-      await child?.exited;
-    },
-  };
+  const actor = createActor({
+    name: 'writers',
+    script: SCRIPT,
+    settings: (): WriterSettings => ({ ...settings, seed: `${settings.seed}/${++round}` }),
+    chronicle,
+    onLine,
+  });
+  return Object.assign(actor, { counts, refused });
 }
