@@ -263,7 +263,7 @@ async function harmBroker(world: World, kind: BrokerFault, lastsMs: number): Pro
       await withLimit(world, { max_msg_size: OVERSIZE_BYTES }, lastsMs);
       break;
     case 'fill-stream':
-      await withLimit(world, await almostFull(world), lastsMs);
+      await fillStream(world, lastsMs);
       break;
     case 'foreign-writer':
       await writeForeign(world);
@@ -276,16 +276,42 @@ async function harmBroker(world: World, kind: BrokerFault, lastsMs: number): Pro
 const OVERSIZE_BYTES = 3_000;
 const NO_LIMITS = { max_msg_size: -1, max_msgs: -1 };
 
-async function withLimit({ brokers, stream }: World, limit: object, lastsMs: number): Promise<void> {
-  await brokers.patiently((jsm) => jsm.streams.update(stream, limit));
+async function withLimit(world: World, limit: object, lastsMs: number): Promise<void> {
+  await limitStream(world, limit);
   await sleep(lastsMs);
-  await brokers.patiently((jsm) => jsm.streams.update(stream, NO_LIMITS));
+  await limitStream(world, NO_LIMITS);
 }
 
-/** A limit below what the stream holds would make the server delete the rest. */
-async function almostFull({ brokers, stream }: World): Promise<object> {
-  const { state } = await brokers.patiently((jsm) => jsm.streams.info(stream));
-  return { max_msgs: state.messages + 100, discard: 'new' };
+async function limitStream({ brokers, stream }: World, limit: object): Promise<void> {
+  await brokers.patiently((jsm) => jsm.streams.update(stream, limit));
+}
+
+/**
+ * A limit below what the stream holds would make the server delete the rest, whatever it is to discard: while the limit
+ * is set, nobody publishes.
+ */
+async function fillStream(world: World, lastsMs: number): Promise<void> {
+  for (const relay of world.relays) relay.signal('SIGSTOP');
+  try {
+    await limitStream(world, { max_msgs: (await restingMessages(world)) + 100, discard: 'new' });
+  } finally {
+    for (const relay of world.relays) relay.signal('SIGCONT');
+  }
+  await sleep(lastsMs);
+  await limitStream(world, NO_LIMITS);
+}
+
+const RESTS_AFTER_MS = 100;
+
+/** How many the stream holds, once what was under way to it has come. */
+async function restingMessages({ brokers, stream }: World): Promise<number> {
+  const state = () => brokers.patiently(async (jsm) => (await jsm.streams.info(stream)).state);
+  for (let last = await state(); ; ) {
+    await sleep(RESTS_AFTER_MS);
+    const next = await state();
+    if (next.last_seq === last.last_seq) return next.messages;
+    last = next;
+  }
 }
 
 async function writeForeign({ brokers }: World): Promise<void> {
