@@ -1,7 +1,8 @@
 import { nanos } from '@nats-io/transport-node';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { EmbeddedNats } from '../../src/embedded/index.ts';
 import { sleep } from '../../src/lifecycle/abort.ts';
+import { startTcpProxy } from '../../src/testing/index.ts';
 import { startNats } from '../support/services.ts';
 import { openStage } from './stage.ts';
 
@@ -14,6 +15,7 @@ let nats: EmbeddedNats;
 beforeAll(async () => {
   nats = await startNats();
 });
+beforeEach(() => nats.start());
 afterAll(() => nats?.[Symbol.asyncDispose]());
 
 const openShortStage = () => openStage({ natsUrl: nats.url, config: { duplicate_window: nanos(WINDOW_MS) } });
@@ -36,12 +38,16 @@ test('G3: relays killed and NATS cut off in mid-publish, each for longer than th
     await countCutOff();
     await sleep(PAST_WINDOW_MS); // The window.
   }
-  await using relay = await stage.startRelay();
+  // On a slow line the kill hits what is under way, however long this process sleeps between two looks.
+  await using proxy = await startTcpProxy({ port: nats.port });
+  await using relay = await stage.startRelay({ nats: () => ({ servers: [proxy.through(nats.url)] }) });
   await relay.until('publishing');
+  proxy.throttle(200_000, { direction: 'up' });
   await stage.untilPublishing({ events: BULK, share: 0.3 });
   nats.kill('SIGKILL');
   await relay.until('paused');
   await sleep(PAST_WINDOW_MS); // The window.
+  proxy.heal();
   await nats.start();
   await stage.untilDrained();
   expect(await stage.faults()).toEqual([]);
