@@ -50,3 +50,28 @@ test('when NATS is down for all, nobody hands over', async () => {
   expect(await stage.faults()).toEqual([]);
   expect((await leader.readiness())?.role).toBe('leader');
 });
+
+test('when NATS comes back to a standby first, the lead stays where it is', async () => {
+  await using stage = await openStage();
+  const natsPort = Number(new URL(stage.natsUrl).port);
+  await using toLeader = await startTcpProxy({ port: natsPort });
+  await using toStandby = await startTcpProxy({ port: natsPort });
+  await using leader = await stage.startRelayProcess({ leaseTtlMs, natsPort: toLeader.port });
+  await leader.line('ready');
+  await using standby = await stage.startRelayProcess({ leaseTtlMs, natsPort: toStandby.port });
+  await standby.line('ready');
+  for (const proxy of [toLeader, toStandby]) {
+    proxy.refuse();
+    proxy.cut();
+  }
+  await stage.write(10);
+  await sleep(4 * leaseTtlMs); // The leader looks out for a standby by now.
+  await toStandby.accept();
+  await standby.line('nats-reconnected');
+  await sleep(600); // Two looks of the leader at a standby that has NATS.
+  await toLeader.accept();
+  await leader.line('nats-reconnected');
+  await stage.untilDrained();
+  const { rows } = await stage.pool.query('select epoch::int from postcommit.lease');
+  expect(rows).toEqual([{ epoch: 1 }]);
+});
