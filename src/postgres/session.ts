@@ -269,7 +269,8 @@ export function sqlState(error: unknown): string | undefined {
   return serverErrorOf(error)?.code;
 }
 
-function unreachable(url: string, error: unknown): PostcommitError {
+/** What to tell a person whose database could not be reached, or was lost while the first things were asked of it. */
+export function unreachable(url: string, error: unknown): PostcommitError {
   if (error instanceof PostcommitError) return error;
   const { host, database } = describeUrl(url);
   const state = sqlState(error);

@@ -12,7 +12,7 @@ import {
   assertPrimary,
   assertPrivileges,
 } from '../outbox/suitability.ts';
-import { openSession, type Session, sqlState } from '../postgres/session.ts';
+import { openSession, type Session, sqlState, unreachable } from '../postgres/session.ts';
 import { campaign } from './campaign.ts';
 import type { Lane } from './lane.ts';
 import { type RelayOptions, type ResolvedOptions, resolveOptions } from './options.ts';
@@ -296,6 +296,7 @@ async function checkDatabase(options: ResolvedOptions): Promise<readonly string[
     await assertPositionSequence(session);
     return await plannedStreams(session);
   } catch (error) {
+    if (session.failed) throw unreachable(options.databaseUrl(), error);
     throw sqlState(error) === '42501' ? mayNotLook(error) : error;
   } finally {
     await session.close();

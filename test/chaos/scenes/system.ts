@@ -1,3 +1,4 @@
+import { messageOf } from '../../../src/errors.ts';
 import { sleep } from '../../../src/lifecycle/abort.ts';
 import type { Scene, SceneContext, SceneOutcome } from '../scene.ts';
 import { type Evidence, violationsOf } from '../system/checker.ts';
@@ -76,6 +77,7 @@ async function settle(world: World): Promise<number | undefined> {
   }
   for (const relay of world.relays)
     chronicle.note(relay.name, 'is asked why', { readiness: await relay.readiness() });
+  chronicle.note('letters', 'are left', { states: await lettersLeft(world).catch(messageOf) });
   return Math.round(performance.now() - startedAtMs);
 }
 
@@ -86,6 +88,16 @@ async function retryLetters({ pool }: World): Promise<void> {
      select 'retry', jsonb_build_object('ids', jsonb_agg(id)) from postcommit.dead_letters
       where consumer is null and state = 'parked' having count(*) > 0`,
   );
+}
+
+async function lettersLeft({ pool }: World): Promise<unknown> {
+  const { rows } = await pool.query(
+    `select stream, state, outcome, reason, attempts, count(*)::int, min(position)::int, max(position)::int,
+            count(distinct key)::int as keys
+       from postcommit.dead_letters where consumer is null and state <> 'resolved'
+      group by stream, state, outcome, reason, attempts`,
+  );
+  return rows;
 }
 
 /** As many stored and as many effects as committed, and no letter open: what is more than that the checker will see. */
