@@ -7,8 +7,6 @@ export interface LetterSelection {
   readonly stream?: string | undefined;
   readonly outcome?: string | undefined;
   readonly keys?: readonly string[] | undefined;
-  /** Only letters above this position, in position order. */
-  readonly above?: number | undefined;
 }
 
 export interface SelectedLetter {
@@ -31,11 +29,7 @@ function valuesOf({ ids, stream, outcome, keys }: LetterSelection): unknown[] {
  * Selected letters in position order, and with a dead head what waits behind it; a letter whose head is not selected
  * is left out, it would overtake it.
  */
-export async function selectToRetry(
-  session: Session,
-  selection: LetterSelection,
-  limit: number,
-): Promise<SelectedLetter[]> {
+export async function selectToRetry(session: Session, selection: LetterSelection): Promise<SelectedLetter[]> {
   const rows = await session.query({
     name: 'postcommit_select_letters',
     text: `with chosen as materialized (
@@ -46,14 +40,13 @@ export async function selectToRetry(
                 and (d.id in (select id from chosen)
                      or d.state = 'held' and exists (select from chosen c where c.stream = d.stream and c.key = d.key)))
            select d.id, d.position, d.subject, d.key, d.state from due d
-            where d.position > $5
-              and (d.state = 'parked' or not exists (
+            where (d.state = 'parked' or not exists (
                     select from postcommit.dead_letters head
                      where head.consumer is null and head.stream = d.stream and head.key = d.key
                        and head.position < d.position and head.state in ('marking', 'parked', 'held')
                        and head.id not in (select id from due)))
-            order by d.position limit $6`,
-    values: [...valuesOf(selection), selection.above ?? 0, limit],
+            order by d.position`,
+    values: valuesOf(selection),
   });
   return rows.map(([id, position, subject, key, state]) => ({
     id: Number(id),

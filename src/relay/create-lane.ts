@@ -177,6 +177,9 @@ export function createLane(context: LaneContext): Lane {
     get ended() {
       return ended;
     },
+    get stranded() {
+      return letters.stranded;
+    },
     discarded: (positions) => letters.discarded(positions),
     close() {
       drafter.close();

@@ -147,7 +147,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       const event = events.get(missing.position);
       if (event === undefined) continue;
       const { position, batch, replay } = missing;
-      if (!replay && !retried.has(position) && letters.holds(event.key)) graves.holdBack(event, batch);
+      if (!replay && !retried.has(position) && letters.holds(event)) graves.holdBack(event, batch);
       else consign(missing, event);
     }
     return true;
@@ -217,7 +217,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
         if (one.kind !== 'event') throw new Error('markers have no place outside the chain');
         const { batch, kind } = row;
         const { event, messageId } = one;
-        if (kind === 'new' && letters.holds(event.key)) graves.holdBack(event, batch);
+        if (kind === 'new' && letters.holds(event)) graves.holdBack(event, batch);
         else queue.add({ event, batch, messageId, safeUntilMs: Number.POSITIVE_INFINITY });
       }
       handedOver = row.batch;

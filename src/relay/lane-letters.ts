@@ -20,8 +20,8 @@ export interface LaneLetters {
     event: StoredEvent,
     why: { outcome: LetterOutcome; reason: string; state: NewLetter['state'] },
   ): NewLetter;
-  /** Later events of this key wait. */
-  holds(key: string | null): boolean;
+  /** Keys hold, and a letter of its key waits ahead of this event. */
+  holds(event: Pick<StoredEvent, 'key' | 'position'>): boolean;
   /** These are being sent again, maybe letters of another lane before: their keys go on behind them. */
   retrying(events: readonly StoredEvent[]): void;
   /** A slot is settled. `event`: the event itself is stored there, else its marker. */
@@ -31,6 +31,8 @@ export interface LaneLetters {
   /** What settled slots decided and nobody has written down; empties it. */
   takeFates(): LetterFates | undefined;
   readonly hasFates: boolean;
+  /** Letters wait behind a head that is dead no more, and may go on. */
+  readonly stranded: boolean;
   /** An operator discarded these: their keys go on. */
   discarded(positions: readonly number[]): void;
   /** The broker refused an event after it was planned. A pause: as `triage`. */
@@ -64,13 +66,13 @@ export interface LaneLettersOptions {
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over what is remembered, its parts named below.
 export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions): LaneLetters {
   /** By position. */
-  const open = new Map<number, { key: string | null; state: OpenLetter['state'] }>();
+  const open = new Map<number, Remembered>();
   const waiting = new Map<string, Set<number>>();
   let fates: { marked: number[]; stored: number[] } = { marked: [], stored: [] };
   let inARow = 0;
 
-  const remember = (position: number, key: string | null, state: OpenLetter['state']) => {
-    open.set(position, { key, state });
+  const remember = ({ position, key, state, outcome }: Remembered) => {
+    open.set(position, { position, key, state, outcome });
     if (policy !== 'hold' || key === null) return;
     const positions = waiting.get(key) ?? new Set();
     // A key whose letters are all on their way again goes on behind them.
@@ -82,9 +84,15 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
   const forget = (position: number) => {
     const letter = open.get(position);
     if (letter === undefined) return;
-    remember(position, letter.key, 'retrying');
+    remember({ ...letter, state: 'retrying' });
     open.delete(position);
   };
+  const firstWaiting = (key: string): number | undefined => {
+    const positions = waiting.get(key);
+    return positions && lowestOf(positions);
+  };
+  const mayGoOn = (letter: Remembered | undefined) =>
+    letter?.outcome === 'held' && letter.state !== 'marking';
   const letterFor: LaneLetters['letterFor'] = ({ position, eventId, subject, key, type }, why) => ({
     stream,
     position,
@@ -108,13 +116,13 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
       open.clear();
       waiting.clear();
       fates = { marked: [], stored: [] };
-      for (const { position, key, state } of letters) remember(position, key, state);
+      for (const letter of letters) remember(letter);
     },
     triage(suspects) {
       const sorted = createTriage({
         inARow,
         letterFor,
-        waits: (key) => waiting.has(key),
+        firstWaiting,
         holds: policy === 'hold',
       });
       for (const suspect of suspects) {
@@ -127,23 +135,27 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
       return sorted;
     },
     commit(letters) {
-      for (const { position, key, state } of letters) remember(position, key, state);
+      for (const letter of letters) remember(letter);
     },
     letterFor,
-    holds: (key) => key !== null && waiting.has(key),
+    holds: ({ key, position }) => key !== null && (firstWaiting(key) ?? Number.POSITIVE_INFINITY) < position,
     retrying(events) {
-      for (const { position, key } of events) remember(position, key, 'retrying');
+      for (const { position, key } of events)
+        remember({ position, key, state: 'retrying', outcome: open.get(position)?.outcome ?? 'moved' });
     },
     settled(position, what) {
-      const state = open.get(position)?.state;
-      if (state === undefined) return;
+      const letter = open.get(position);
+      if (letter === undefined) return;
       if (what === 'event') {
         fates.stored.push(position);
         forget(position);
-      } else if (state === 'marking') {
+      } else if (letter.state === 'marking') {
         fates.marked.push(position);
-        remember(position, open.get(position)?.key ?? null, 'parked');
+        remember({ ...letter, state: 'parked' });
       }
+    },
+    get stranded() {
+      return [...waiting.values()].some((positions) => mayGoOn(open.get(lowestOf(positions))));
     },
     inState: (state) =>
       [...open].filter(([, letter]) => letter.state === state).map(([position]) => position),
@@ -167,27 +179,43 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
   };
 }
 
+type Remembered = Pick<OpenLetter, 'position' | 'key' | 'state' | 'outcome'>;
+
+/** Of what is never empty, and may have more members than a call takes arguments. */
+function lowestOf(positions: ReadonlySet<number>): number {
+  let lowest = Number.POSITIVE_INFINITY;
+  for (const position of positions) lowest = Math.min(lowest, position);
+  return lowest;
+}
+
 interface TriageOptions {
   /** Dead events before these, without one that is not. */
   readonly inARow: number;
   readonly letterFor: LaneLetters['letterFor'];
-  /** Events of this key wait behind a dead one. */
-  readonly waits: (key: string) => boolean;
+  /** Where the first letter of this key waits; undefined if none does. */
+  readonly firstWaiting: (key: string) => number | undefined;
   /** Later events of a dead key wait. */
   readonly holds: boolean;
 }
 
-function createTriage({ inARow, letterFor, waits, holds }: TriageOptions) {
+function createTriage({ inARow, letterFor, firstWaiting, holds }: TriageOptions) {
   const events: StoredEvent[] = [];
   const letters: NewLetter[] = [];
-  const heads = new Set<string>();
+  /** By key: where its first dead event is. */
+  const heads = new Map<string, number>();
+  const headOf = (key: string) => {
+    const head = heads.get(key) ?? firstWaiting(key) ?? Number.POSITIVE_INFINITY;
+    heads.set(key, head);
+    return head;
+  };
   const triage = {
     events,
     letters,
     inARow,
     add({ event, fault }: Suspect): Pause | undefined {
       const { key } = event;
-      if (key !== null && (waits(key) || heads.has(key))) {
+      // Only what is ahead holds an event up: of many letters that are retried, a part has its turn at a time.
+      if (key !== null && headOf(key) < event.position) {
         letters.push(letterFor(event, { state: 'held', outcome: 'held', reason: BEHIND }));
       } else if (fault === undefined) {
         triage.inARow = 0;
@@ -195,7 +223,7 @@ function createTriage({ inARow, letterFor, waits, holds }: TriageOptions) {
       } else {
         if (++triage.inARow >= IN_A_ROW) return inARowPause(fault.outcome, fault.reason);
         letters.push(letterFor(event, { state: 'parked', ...fault }));
-        if (holds && key !== null) heads.add(key);
+        if (holds && key !== null) heads.set(key, Math.min(headOf(key), event.position));
       }
       return undefined;
     },

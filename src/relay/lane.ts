@@ -42,6 +42,8 @@ export interface Lane {
   probe(): Promise<void>;
   /** The stream was recreated or restored: go on with it, unless that has not come about when the signal aborts. */
   adopt(mode: Adoption, signal: AbortSignal): Promise<Adopted>;
+  /** Dead letters wait behind a head that is dead no more: they are due to be retried. */
+  readonly stranded: boolean;
   /** Forgets dead letters that an operator discarded. */
   discarded(positions: readonly number[]): void;
   /** Of a stream that is no lane any more: all that was planned for it is settled. */

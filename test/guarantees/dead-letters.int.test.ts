@@ -102,6 +102,34 @@ test('hold: what waits behind a discarded event goes on in order', async () => {
   expect(await stage.faults()).toEqual([]);
 });
 
+test.each(['retry', 'discard'] as const)(
+  'hold: more than one portion waits behind a dead event, more come while it is asked to %s it; all go on in order',
+  async (kind) => {
+    await using stage = await openStage({ config: SMALL_MESSAGES });
+    await using relay = await stage.startRelay({ lane: { deadLetters: 'hold' } });
+    await relay.until('publishing');
+    await writeKeys(stage, [['key-0', LARGE]]);
+    await stage.write(1_300, { key: 'key-0' });
+    await expect.poll(async () => (await readLetters(stage.pool)).length, { timeout: 10_000 }).toBe(1_301);
+    const [head] = await readLetters(stage.pool);
+    await stage.jsm.streams.update(stage.stream, { max_msg_size: -1 });
+    await using writers = stage.startWriters({ count: 1, keys: 1 });
+    const answer = await askLeader(stage.pool, kind, { ids: [head?.id] });
+    await writers.stop();
+    // As many as waited when they were chosen, which others have joined since.
+    expect(answer[kind === 'retry' ? 'retried' : 'released']).toBeGreaterThanOrEqual(1_300);
+    await stage.untilDrained();
+    await expect
+      .poll(async () => new Set((await letterStates(stage.pool)).map(([, state]) => state)), {
+        timeout: 10_000,
+      })
+      .toEqual(new Set(kind === 'retry' ? ['resolved'] : ['resolved', 'discarded']));
+    const stored = (await stage.messages()).map(({ position }) => position);
+    expect(stored).toEqual([...stored].sort((a, b) => (a ?? 0) - (b ?? 0)));
+    expect(await stage.faults()).toEqual([]);
+  },
+);
+
 test('events that no lane takes are set aside; a hundred in a row pause the relay, which says why', async () => {
   await using stage = await openStage();
   await using relay = await stage.startRelay();

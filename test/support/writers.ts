@@ -9,6 +9,8 @@ export interface WritersOptions {
   readonly count?: number;
   /** Longest pause between two transactions of one writer. Default 8. */
   readonly pauseMs?: number;
+  /** `key-0` and so on. Default 20. */
+  readonly keys?: number;
 }
 
 /** Business transactions in a loop, on connections of their own, a tenth of them rolled back. */
@@ -74,11 +76,14 @@ async function write(writer: Writer): Promise<void> {
 const INSERT = `insert into postcommit.outbox (subject, key, payload)
   select $1, $2, convert_to('payload ' || i || ' of ' || $3, 'UTF8') from generate_series(1, $4::int) i`;
 
-async function transact(client: pg.Client, { subject, random, record, pauseMs = 8, signal }: Writer) {
+async function transact(
+  client: pg.Client,
+  { subject, random, record, pauseMs = 8, keys = 20, signal }: Writer,
+) {
   const startedAtMs = performance.now();
   const rollsBack = random() < 0.1;
   await client.query('begin');
-  const key = `key-${Math.floor(random() * 20)}`;
+  const key = `key-${Math.floor(random() * keys)}`;
   await client.query(INSERT, [subject, key, random().toString(36), 1 + Math.floor(random() * 4)]);
   await client.query(rollsBack ? 'rollback' : 'commit');
   if (!rollsBack) record.commits++;

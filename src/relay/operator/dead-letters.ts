@@ -1,4 +1,4 @@
-import { discardIfLeading, selectToRetry } from '../../dead-letters/selection.ts';
+import { discardIfLeading, type SelectedLetter, selectToRetry } from '../../dead-letters/selection.ts';
 import { eventsAt } from '../events-at.ts';
 import type { Repeated } from '../lane.ts';
 import type { SelectionDetail } from './details.ts';
@@ -8,25 +8,43 @@ import { countOf, route } from './route.ts';
 /** As many are planned at a time; between two such portions new events have their turn. */
 const AT_ONCE = 500;
 
+/** Letters on their way again, and those that no lane takes or whose content is gone: they stay. */
+export type RetryEnd =
+  | {
+      readonly kind: 'retried';
+      readonly retried: number;
+      readonly misrouted: number;
+      readonly gone: number;
+    }
+  | { readonly kind: 'later' | 'abandoned' };
+
 /** Dead letters are planned again, each in the lane that takes its subject now. */
-export async function retry(context: OperatorContext, chosen: SelectionDetail): Promise<Handling> {
+export async function retry(context: OperatorContext, chosen: SelectionDetail): Promise<RetryEnd> {
   const { session } = context;
-  let [retried, misrouted, gone, above] = [0, 0, 0, 0];
-  for (;;) {
-    const letters = await selectToRetry(session, { ...chosen, above }, AT_ONCE);
-    if (letters.length === 0) return answered({ retried, misrouted, gone });
-    above = letters.at(-1)?.position ?? above;
-    const events = await eventsAt(
-      session,
-      letters.map(({ position }) => position),
-    );
-    gone += letters.length - events.size;
+  let [retried, misrouted, gone] = [0, 0, 0];
+  // Chosen once: what waits behind a head would be chosen no more as soon as the head is on its way.
+  for (const positions of portionsOf(await selectToRetry(session, chosen))) {
+    const events = await eventsAt(session, positions);
+    gone += positions.length - events.size;
     const routed = route(context, [...events.values()]);
     misrouted += events.size - countOf(routed);
     const repeated = await repeatAll(context, routed);
     if (repeated !== 'planned') return { kind: repeated };
     retried += countOf(routed);
   }
+  return { kind: 'retried', retried, misrouted, gone };
+}
+
+export async function answerRetry(context: OperatorContext, chosen: SelectionDetail): Promise<Handling> {
+  const { kind, ...counts } = await retry(context, chosen);
+  return kind === 'retried' ? answered(counts) : { kind };
+}
+
+function portionsOf(letters: readonly SelectedLetter[]): number[][] {
+  const positions = letters.map(({ position }) => position);
+  return Array.from({ length: Math.ceil(positions.length / AT_ONCE) }, (_, i) =>
+    positions.slice(i * AT_ONCE, (i + 1) * AT_ONCE),
+  );
 }
 
 async function repeatAll({ lanes }: OperatorContext, routed: ReturnType<typeof route>): Promise<Repeated> {
@@ -49,9 +67,8 @@ export async function discard(context: OperatorContext, chosen: SelectionDetail)
   const keys = [...new Set(discarded.flatMap(({ key }) => (key === null ? [] : [key])))];
   if (keys.length === 0) return answered({ discarded: discarded.length, released: 0 });
   const released = await retry(context, { keys, outcome: 'held' });
-  if (released.kind === 'answered')
-    return answered({ discarded: discarded.length, released: released.answer.retried });
-  // The discarding stands; what waited goes on as soon as it can.
-  context.release();
-  return released.kind === 'later' ? answered({ discarded: discarded.length, released: 0 }) : released;
+  if (released.kind === 'abandoned') return released;
+  // The discarding stands; what waited goes on as soon as it can (`stranded`).
+  const count = released.kind === 'retried' ? released.retried : 0;
+  return answered({ discarded: discarded.length, released: count });
 }

@@ -18,8 +18,6 @@ export interface OperatorContext {
   readonly openFrom: () => number;
   /** True once after a lane has handed events over to another one. */
   readonly takeMoved: () => boolean;
-  /** What waited behind a dead event may go on: looked for in the round that follows. */
-  readonly release: () => void;
   /** Looks for events that reading has passed over; says what it found. */
   readonly audit: () => Promise<Answer>;
 }

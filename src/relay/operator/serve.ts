@@ -2,24 +2,30 @@ import { z } from 'zod';
 import { sleep } from '../../lifecycle/abort.ts';
 import { answerIfLeading, type OperatorRequest, openRequests } from '../../requests/requests.ts';
 import { adopt } from './adopt.ts';
-import { discard, retry } from './dead-letters.ts';
+import { answerRetry, discard, retry } from './dead-letters.ts';
 import { type AdoptDetail, DETAILS, type ReplayDetail, type SelectionDetail } from './details.ts';
 import { answered, type Handling, type OperatorContext } from './handling.ts';
 import { replay } from './replay.ts';
 
 const ASK_EVERY_MS = 1_000;
 
+/** What is due to be retried and cannot be, for want of a lane or of its content, is not read again each second. */
+const UNABLE_AGAIN_AFTER_MS = 60_000;
+
 /** Answers requests until the signal aborts. */
 export async function serveOperators(
-  operators: Omit<OperatorContext, 'release'>,
+  context: OperatorContext,
   signal: AbortSignal,
 ): Promise<'stopped' | 'fenced'> {
   // What no request asks for, but follows from one, or from a lane that is no more. The last leader may have left some.
   const due = new Set<'moved' | 'held'>(['moved', 'held']);
-  const context = { ...operators, release: () => void due.add('held') };
+  let releaseFromMs = 0;
   while (!signal.aborted) {
     if (context.takeMoved()) due.add('moved');
-    if ((await catchUp(context, due)) === 'stopped') return 'stopped';
+    if (context.lanes.some(({ stranded }) => stranded) && performance.now() >= releaseFromMs) due.add('held');
+    const caughtUp = await catchUp(context, due);
+    if (caughtUp === 'stopped') return 'stopped';
+    if (caughtUp === 'unable') releaseFromMs = performance.now() + UNABLE_AGAIN_AFTER_MS;
     for (const request of await openRequests(context.session)) {
       const end = await serve(context, request, signal);
       if (end !== 'served') return end;
@@ -29,13 +35,19 @@ export async function serveOperators(
   return 'stopped';
 }
 
-async function catchUp(context: OperatorContext, due: Set<'moved' | 'held'>): Promise<'done' | 'stopped'> {
+async function catchUp(
+  context: OperatorContext,
+  due: Set<'moved' | 'held'>,
+): Promise<'done' | 'unable' | 'stopped'> {
+  let left = 0;
   for (const outcome of due) {
-    const { kind } = await retry(context, { outcome });
-    if (kind === 'abandoned') return 'stopped';
-    if (kind === 'answered') due.delete(outcome);
+    const result = await retry(context, { outcome });
+    if (result.kind === 'abandoned') return 'stopped';
+    if (result.kind !== 'retried') continue;
+    due.delete(outcome);
+    left += result.misrouted + result.gone;
   }
-  return 'done';
+  return left === 0 ? 'done' : 'unable';
 }
 
 async function serve(
@@ -66,7 +78,7 @@ async function handle(
     return answered({ error: `the request makes no sense: ${z.prettifyError(detail.error)}` });
   switch (request.kind) {
     case 'retry':
-      return retry(context, detail.data as SelectionDetail);
+      return answerRetry(context, detail.data as SelectionDetail);
     case 'discard':
       return discard(context, detail.data as SelectionDetail);
     case 'replay':
