@@ -90,6 +90,7 @@ function launch(
   return spawn(process.execPath, args, {
     env: {
       PATH: process.env.PATH,
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
       DATABASE_URL: urls.databaseUrl,
       NATS_URL: urls.natsUrl,
       ...(stream === undefined

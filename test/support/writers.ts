@@ -7,7 +7,7 @@ export interface WritersOptions {
   readonly subject: string;
   readonly seed?: number;
   readonly count?: number;
-  /** Longest pause between two transactions of one writer. Default 8. */
+  /** Longest pause between two transactions of one writer. Default 20. */
   readonly pauseMs?: number;
 }
 
@@ -74,7 +74,7 @@ async function write(writer: Writer): Promise<void> {
 const INSERT = `insert into postcommit.outbox (subject, key, payload)
   select $1, $2, convert_to('payload ' || i || ' of ' || $3, 'UTF8') from generate_series(1, $4::int) i`;
 
-async function transact(client: pg.Client, { subject, random, record, pauseMs = 8, signal }: Writer) {
+async function transact(client: pg.Client, { subject, random, record, pauseMs = 20, signal }: Writer) {
   const startedAtMs = performance.now();
   const rollsBack = random() < 0.1;
   await client.query('begin');
