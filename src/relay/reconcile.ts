@@ -85,7 +85,7 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
     (at) => at > known.decided || placement.slots.get(at)?.what === 'event',
   );
   const found = [...verdict.found, ...beyond.found];
-  const refill = refillOf({ from: stream.lastSequence + 1, to: end, placement, found });
+  const refill = refillOf({ from: stream.lastSequence + 1, to: end, span, placement, found });
   return {
     decided: stream.lastSequence,
     settledTo: highest([...verdict.ours, Math.min(settledBefore ?? 0, stream.lastSequence)]),
@@ -214,15 +214,15 @@ async function readBeyond(
 function refillOf(options: {
   from: number;
   to: number;
+  span: LogSpan;
   placement: Placement;
   found: readonly Found[];
 }): Refill[] {
-  const { from, to, placement, found } = options;
+  const { from, to, span, placement, found } = options;
   const stored = new Set(found.map(({ position }) => position));
   const refill: Refill[] = [];
   for (let sequence = from; sequence <= to; sequence++) {
-    const slot = placement.slots.get(sequence);
-    if (slot === undefined) throw new Error(`the batch log plans nothing for sequence ${sequence}`);
+    const slot = placement.slots.get(sequence) ?? unplannedSlot(sequence, span);
     const { position, what, replay } = slot;
     const fits = what === 'event' && (replay || !stored.has(position));
     refill.push({
@@ -233,6 +233,22 @@ function refillOf(options: {
     });
   }
   return refill;
+}
+
+/** Stands for a position where there is none: no event has it. */
+const NO_POSITION = 0;
+
+/**
+ * A lost tail may reach over what others wrote between two plans, and down into what the stream held before the first:
+ * those sequences have to be passed. Below what is left of a pruned log events may have been among it, and nobody has
+ * them any more (`outlived`).
+ */
+function unplannedSlot(sequence: number, { start, whole }: LogSpan): PlannedSlot {
+  return {
+    position: NO_POSITION,
+    what: whole || sequence > start ? 'void' : 'event',
+    replay: false,
+  };
 }
 
 function highest(sequences: readonly number[]): number | null {
