@@ -138,7 +138,9 @@ export function createPacer(options: PacerOptions): Pacer {
         metrics.wakeups.inc({ source: 'sweep' });
         return 'look';
       }
-      if (await wakeUp.wait(Math.min(sweptAtMs + SWEEP_MS, renewedAtMs + RENEW_MS) - now, signal)) {
+      // A renewal may have become due since it was asked about.
+      const restMs = Math.max(0, Math.min(sweptAtMs + SWEEP_MS, renewedAtMs + RENEW_MS) - now);
+      if (await wakeUp.wait(restMs, signal)) {
         metrics.wakeups.inc({ source: 'notify' });
         return awaken();
       }

@@ -50,11 +50,11 @@ function startTerminal(
   script: string,
   { cwd, env }: { cwd: string; env: Readonly<Record<string, string>> },
 ): Terminal {
-  const { PATH = '', HOME = '', NATS_SERVER_BIN = '' } = process.env;
+  const { PATH = '', HOME = '', NATS_SERVER_BIN = '', NODE_COMPILE_CACHE = '' } = process.env;
   const child = spawn('bash', ['-euo', 'pipefail', '-c', script], {
     cwd,
     // A machine's own psql comes first.
-    env: { PATH: `${PATH}:${cwd}`, HOME, NATS_SERVER_BIN, ...env },
+    env: { PATH: `${PATH}:${cwd}`, HOME, NATS_SERVER_BIN, NODE_COMPILE_CACHE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A group of its own, to end whatever the shell started.
     detached: true,

@@ -152,7 +152,8 @@ describe('samples', () => {
   });
 
   test('samples are what the compiler of a reader accepts', async () => {
-    const compiled = runnable.filter(({ language }) => language === 'ts');
+    const alone = ['docs/embedded-services.md', 'docs/testing-your-service.md'].flatMap(samplesOf);
+    const compiled = [...runnable, ...alone].filter(({ language }) => language === 'ts');
     for (const [i, { text }] of compiled.entries()) await checkout.write(`sample-${i}.ts`, text);
     await checkout.write('tsconfig.samples.json', JSON.stringify(TSCONFIG));
     const compiler = checkout.start('node_modules/.bin/tsc -p tsconfig.samples.json', {});
@@ -197,14 +198,17 @@ describe('samples', () => {
   }
 });
 
-test('the sample of embedded services', async () => {
-  const [sample] = samplesOf('docs/embedded-services.md').filter(({ language }) => language === 'ts');
-  await checkout.write('embedded.ts', sample?.text ?? '');
-  const binary = await findNatsServer();
-  const running = checkout.start('node embedded.ts', { NATS_SERVER_BIN: binary?.path ?? '' });
-  await running.prints(sample?.marks.get('prints') ?? 'nothing');
-  expect(await running.exit, running.output).toBe(0);
-});
+test.each(['docs/embedded-services.md', 'docs/testing-your-service.md'])(
+  'the first sample of %s',
+  async (page) => {
+    const [sample] = samplesOf(page).filter(({ language }) => language === 'ts');
+    await checkout.write('stands-alone.ts', sample?.text ?? '');
+    const binary = await findNatsServer();
+    await using running = checkout.start('node stands-alone.ts', { NATS_SERVER_BIN: binary?.path ?? '' });
+    await running.prints(sample?.marks.get('prints') ?? 'nothing');
+    expect(await running.exit, running.output).toBe(0);
+  },
+);
 
 function isRun(marks: Sample['marks']): boolean {
   return marks.has('run') || marks.has('refused');

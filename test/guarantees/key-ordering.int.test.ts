@@ -171,7 +171,7 @@ async function ours(stage: Stage, stream = stage.stream): Promise<StreamMessage[
 
 async function untilAllStored(stage: Stage, events: number, timeoutMs = 20_000): Promise<void> {
   const distinct = async () => new Set((await ours(stage)).map(({ position }) => position)).size;
-  await expect.poll(distinct, { timeout: timeoutMs, interval: 500 }).toBe(events);
+  await expect.poll(distinct, { timeout: timeoutMs, interval: 100 }).toBe(events);
 }
 
 /** Lost, doubled, and events before an earlier one of their key: positions of a key rise in the stream. */

@@ -75,9 +75,9 @@ export function startCli(args: readonly string[], env: Env = {}): RunningCli {
 }
 
 function start(args: readonly string[], env: Env): ChildProcess {
-  const { PATH = '', HOME = '', NATS_SERVER_BIN = '' } = process.env;
+  const { PATH = '', HOME = '', NATS_SERVER_BIN = '', NODE_COMPILE_CACHE = '' } = process.env;
   return spawn(process.execPath, [MAIN, ...args], {
-    env: { PATH, HOME, NATS_SERVER_BIN, ...env },
+    env: { PATH, HOME, NATS_SERVER_BIN, NODE_COMPILE_CACHE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }

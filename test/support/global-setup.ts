@@ -1,9 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import type { TestProject } from 'vitest/node';
+import { migrate } from '../../src/migrate/index.ts';
 import { startNats, startPostgres } from './backend.ts';
+import { runCli } from './cli.ts';
+import { query } from './query.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
     databaseUrl: string;
+    /** On that server, with the schema in it: copied for each test that wants one. */
+    migratedDatabase: string;
     natsUrl: string;
   }
 }
@@ -23,13 +29,32 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     return server.url;
   }
   try {
+    await runCli(['--version'], { NODE_COMPILE_CACHE: String(project.config.env.NODE_COMPILE_CACHE) }); // Fills it.
     const { DATABASE_URL, NATS_URL } = process.env;
     const settings = { max_connections: '300' };
-    project.provide('databaseUrl', DATABASE_URL || (await keep(startPostgres({ settings }))));
+    const databaseUrl = DATABASE_URL || (await keep(startPostgres({ settings })));
+    const migrated = await createMigrated(databaseUrl);
+    started.push(migrated);
+    project.provide('databaseUrl', databaseUrl);
+    project.provide('migratedDatabase', migrated.name);
     project.provide('natsUrl', NATS_URL || (await keep(startNats())));
   } catch (cause) {
     await teardown();
     throw cause;
   }
   return teardown;
+}
+
+async function createMigrated(server: string): Promise<AsyncDisposable & { readonly name: string }> {
+  const name = `postcommit_test_${randomBytes(6).toString('hex')}`;
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  await query(server, `CREATE DATABASE ${name}`);
+  await migrate({ url: url.href });
+  return {
+    name,
+    async [Symbol.asyncDispose]() {
+      await query(server, `DROP DATABASE ${name} WITH (FORCE)`);
+    },
+  };
 }

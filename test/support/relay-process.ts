@@ -84,7 +84,7 @@ function launch(options: RelayProcessOptions, http: string): ChildProcess {
   const { args, env } =
     leaseTtlMs === undefined ? commandLine(options, http) : withLease({ ...options, leaseTtlMs }, http);
   return spawn(process.execPath, args, {
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { inject } from 'vitest';
-import { migrate } from '../../src/migrate/index.ts';
 import { query } from './query.ts';
 
 export { startNats, startPostgres } from './backend.ts';
@@ -13,9 +12,18 @@ export interface ScratchDatabase {
 
 /** An empty database of its own on the server of this run. */
 export async function createScratchDatabase(): Promise<ScratchDatabase> {
+  return createCopyOf('template1');
+}
+
+/** As `createScratchDatabase`, with the schema `postcommit` in it. */
+export async function createMigratedDatabase(): Promise<ScratchDatabase> {
+  return createCopyOf(inject('migratedDatabase'));
+}
+
+async function createCopyOf(template: string): Promise<ScratchDatabase> {
   const server = inject('databaseUrl');
   const name = scratchName('postcommit_test');
-  await query(server, `CREATE DATABASE ${name}`);
+  await query(server, `CREATE DATABASE ${name} TEMPLATE ${template}`);
   const url = new URL(server);
   url.pathname = `/${name}`;
   return {
@@ -24,13 +32,6 @@ export async function createScratchDatabase(): Promise<ScratchDatabase> {
       await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
     },
   };
-}
-
-/** As `createScratchDatabase`, with the schema `postcommit` in it. */
-export async function createMigratedDatabase(): Promise<ScratchDatabase> {
-  const database = await createScratchDatabase();
-  await migrate({ url: database.url });
-  return database;
 }
 
 /** The NATS server of this run. Others use it too: take names from `scratchName` and delete your streams. */

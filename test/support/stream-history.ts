@@ -1,5 +1,13 @@
-import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';
+import {
+  type JetStreamManager,
+  type JsMsg,
+  RetentionPolicy,
+  type StoredMsg,
+  type StreamState,
+} from '@nats-io/jetstream';
 import type pg from 'pg';
+
+const READ_TIMEOUT_MS = 10_000;
 
 /** A committed row of the outbox. */
 export interface OutboxRow {
@@ -75,9 +83,20 @@ export async function readLog(pool: pg.Pool, stream: string): Promise<LogRow[]> 
   }));
 }
 
-/** Every message of a stream by sequence, read one by one: this works on every retention and disturbs nothing. */
+/** Every message of a stream by sequence; disturbs nothing. */
 export async function readStream(jsm: JetStreamManager, stream: string): Promise<StreamMessage[]> {
-  const { state } = await jsm.streams.info(stream);
+  const { config, state } = await jsm.streams.info(stream);
+  // Where messages go once they are consumed, another consumer is refused or would keep them.
+  if (config.retention !== RetentionPolicy.Limits) return readOneByOne(jsm, stream, state);
+  const messages = await readAtOnce(jsm, stream, state.messages);
+  return messages.length < state.messages ? readOneByOne(jsm, stream, state) : messages;
+}
+
+async function readOneByOne(
+  jsm: JetStreamManager,
+  stream: string,
+  state: StreamState,
+): Promise<StreamMessage[]> {
   const messages: StreamMessage[] = [];
   const first = Math.max(state.first_seq, 1);
   const sequences = Array.from({ length: Math.max(0, state.last_seq - first + 1) }, (_, i) => first + i);
@@ -90,15 +109,30 @@ export async function readStream(jsm: JetStreamManager, stream: string): Promise
   return messages;
 }
 
-function read(message: StoredMsg): StreamMessage {
+/** Up to so many, pushed by the server: a tenth of the time. Fewer, if it falls silent or they are gone by now. */
+async function readAtOnce(jsm: JetStreamManager, stream: string, count: number): Promise<StreamMessage[]> {
+  const messages: StreamMessage[] = [];
+  if (count === 0) return messages;
+  const consumer = await jsm.jetstream().consumers.get(stream);
+  const batch = await consumer.fetch({ max_messages: count, expires: READ_TIMEOUT_MS });
+  for await (const message of batch) {
+    messages.push(read(message));
+    if (messages.length === count) break;
+  }
+  await consumer.delete();
+  return messages;
+}
+
+function read(message: StoredMsg | JsMsg): StreamMessage {
+  const header = (name: string) => ('header' in message ? message.header : message.headers)?.get(name) ?? '';
   return {
     sequence: message.seq,
-    source: message.header.get('Postcommit-Source'),
-    position: Number(message.header.get('Postcommit-Position')),
-    eventId: message.header.get('Postcommit-Event-Id'),
+    source: header('Postcommit-Source'),
+    position: Number(header('Postcommit-Position')),
+    eventId: header('Postcommit-Event-Id'),
     subject: message.subject,
     payload: message.string(),
-    skipped: message.header.get('Postcommit-Skipped'),
+    skipped: header('Postcommit-Skipped'),
   };
 }
 

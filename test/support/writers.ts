@@ -7,7 +7,7 @@ export interface WritersOptions {
   readonly subject: string;
   readonly seed?: number;
   readonly count?: number;
-  /** Longest pause between two transactions of one writer. Default 8. */
+  /** Longest pause between two transactions of one writer. Default 20. */
   readonly pauseMs?: number;
   /** `key-0` and so on. Default 20. */
   readonly keys?: number;
@@ -78,7 +78,7 @@ const INSERT = `insert into postcommit.outbox (subject, key, payload)
 
 async function transact(
   client: pg.Client,
-  { subject, random, record, pauseMs = 8, keys = 20, signal }: Writer,
+  { subject, random, record, pauseMs = 20, keys = 20, signal }: Writer,
 ) {
   const startedAtMs = performance.now();
   const rollsBack = random() < 0.1;
