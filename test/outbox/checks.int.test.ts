@@ -238,6 +238,20 @@ test.each([
   });
 });
 
+test.each([
+  ['a Map', new Map([['a', 'b']])],
+  ["fetch's Headers", new Headers({ a: 'b' })],
+  ['a Date', new Date()],
+  ['an array', ['a']],
+])('headers in %s are refused: they would be left out without a word', async (_, headers) => {
+  await client.query('BEGIN');
+  const event = { subject: 'a', payload: 1, headers: headers as unknown as Record<string, string> };
+  await expect(enqueue(client, event)).rejects.toMatchObject({
+    code: 'event-invalid',
+    message: expect.stringContaining('headers are not an object'),
+  });
+});
+
 test('a lone surrogate is refused in what becomes text, with the event named', async () => {
   await client.query('BEGIN');
   const events = [
