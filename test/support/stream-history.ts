@@ -97,7 +97,7 @@ function read(message: StoredMsg): StreamMessage {
     position: Number(message.header.get('Postcommit-Position')),
     eventId: message.header.get('Postcommit-Event-Id'),
     subject: message.subject,
-    payload: message.string(),
+    payload: Buffer.from(message.data).toString(), // string() takes off what looks like a byte order mark.
     skipped: message.header.get('Postcommit-Skipped'),
   };
 }
