@@ -2,7 +2,7 @@ import type { Batch } from '../batch-log/batch.ts';
 import { batchesFrom, type LogSpan, logSpan } from '../batch-log/recover.ts';
 import { type BrokerLink, type ReadBack, readBack, type StreamState } from '../jetstream/index.ts';
 import type { Session } from '../postgres/session.ts';
-import { type Placement, type PlannedSlot, placementOf } from './placement.ts';
+import { type Placement, placementOf } from './placement.ts';
 import { disown, type Timeline, traceBeyond, traceTimeline } from './timeline.ts';
 import { type Displaced, type Found, judge, type Verdict } from './verdict.ts';
 
@@ -52,6 +52,8 @@ export interface Known {
   readonly settledTo: number | null;
   /** Everything up to this sequence was judged before. */
   readonly decided: number;
+  /** Confirmed above `settledTo`: an answer came before that of an earlier message. */
+  readonly isSettled: (sequence: number) => boolean;
 }
 
 export interface ReconcileContext {
@@ -77,7 +79,11 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
   const inspection = await inspect(context, last, span);
   const { placement, settledBefore } = inspection;
   const { verdict } = inspection;
-  const known = context.known ?? { settledTo: last.settledTo, decided: 0 };
+  const known = context.known ?? {
+    settledTo: last.settledTo,
+    decided: 0,
+    isSettled: () => false,
+  };
   const settledTo = known.settledTo ?? 0;
   const beyond = await readBeyond(context, Math.max(end, known.decided));
   // A slot that has lost its event to a stranger is news, wherever it lies.
@@ -98,14 +104,11 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
     unplanned: beyond.found.map(({ position }) => position),
     highestPosition: Math.max(inspection.timeline.highestPosition, beyond.timeline.highestPosition),
     lost: refill.filter(({ what, sequence }) => what === 'event' && sequence <= settledTo).length,
-    newlySettled: verdict.ours.filter((sequence) =>
-      isNewEvent(placement.slots.get(sequence), sequence, settledTo),
+    newlySettled: verdict.ours.filter(
+      (sequence) =>
+        sequence > settledTo && !known.isSettled(sequence) && placement.slots.get(sequence)?.what === 'event',
     ).length,
   };
-}
-
-function isNewEvent(slot: PlannedSlot | undefined, sequence: number, settledTo: number): boolean {
-  return sequence > settledTo && slot?.what === 'event';
 }
 
 /** Nothing was ever planned for this stream: what it holds is history, the plan begins behind it. */
