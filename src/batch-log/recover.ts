@@ -185,6 +185,8 @@ export interface LogSpan {
   readonly start: number;
   /** The highest sequence that any plan reaches. */
   readonly end: number;
+  /** Nothing of it was pruned: what lies below `start` was never planned. */
+  readonly whole: boolean;
 }
 
 /** Which sequences of a stream's incarnation the log plans as slots: they rise with the batches, but for these two kinds. */
@@ -200,10 +202,14 @@ export async function logSpan(session: Session, stream: string, incarnation: str
        and kind not in ('marker', 'found') order by batch ${direction} limit 1)`;
   const [row] = await session.query({
     name: 'postcommit_log_span',
-    text: `select ${edge('first_sequence', 'asc')}, ${edge('last_sequence', 'desc')}`,
+    text: `select ${edge('first_sequence', 'asc')}, ${edge('last_sequence', 'desc')},
+                  (select b.batch = 1 or exists (select from postcommit.batches before
+                                                  where before.stream = $1 and before.batch = b.batch - 1)
+                     from postcommit.batches b where b.stream = $1 and b.incarnation = $2 and b.batch > $3
+                    order by b.batch limit 1)::text`,
     values: [stream, incarnation, since],
   });
-  return { since, start: Number(row?.[0] ?? 0), end: Number(row?.[1] ?? 0) };
+  return { since, start: Number(row?.[0] ?? 0), end: Number(row?.[1] ?? 0), whole: row?.[2] === 'true' };
 }
 
 /** A stretch of a stream's log in which something may be planned and not settled, and what it rests on. */

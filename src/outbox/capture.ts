@@ -131,12 +131,10 @@ function captureFrom(session: Session, place: Place): Capture {
         listings: listed,
       };
     },
-    accept({ gaps: look, result, readTo, events, listings: listed }) {
+    accept(look) {
+      const { result, readTo, listings: listed } = look;
       if (listed !== listings) throw new Error('the holders were listed during a look'); // R4
-      const old = events.filter((event) => event.position <= cursor).map((event) => event.position);
-      const fresh = events.filter((event) => event.position > cursor).map((event) => event.position);
-      gaps.looked(look, lookedUpTo(look, result), old);
-      gaps.add(complementOf(rangesOf(fresh), cursor + 1, readTo));
+      absorb(gaps, look, cursor);
       cursor = readTo;
       currentSegment = result.segment;
       segments.current(result.segment);
@@ -210,6 +208,18 @@ function reopenPassed(
   return unionOf(passed);
 }
 
+/** What a look that was accepted says about gaps: the old ones it looked into, and what it passed unseen beyond the cursor. */
+export function absorb(
+  gaps: Gaps,
+  { gaps: look, result, readTo, events }: Pick<Look, 'gaps' | 'result' | 'readTo' | 'events'>,
+  cursor: number,
+): void {
+  const old = events.filter((event) => event.position <= cursor).map((event) => event.position);
+  const fresh = events.filter((event) => event.position > cursor).map((event) => event.position);
+  gaps.looked(look, lookedUpTo(look, result), old);
+  gaps.add(complementOf(rangesOf(fresh), cursor + 1, readTo));
+}
+
 /** Repeats the read while its own snapshot shows that it left something out. */
 async function readWhole(context: ReadContext): Promise<{ look: GapLook; result: ReadResult }> {
   for (let everything = false, reads = 0; reads <= SEGMENTS.length + 1; everything = true, reads++) {
@@ -258,7 +268,7 @@ function strayRange(
 }
 
 /** The lowest gap once a look is accepted. Too low is safe: recovery then looks further than it must. */
-function lowestGap(read: { gaps: Gaps; result: ReadResult; cursor: number; readTo: number }): number {
+export function lowestGap(read: { gaps: Gaps; result: ReadResult; cursor: number; readTo: number }): number {
   const { gaps, result, cursor, readTo } = read;
   const seen = rangesOf(result.events.map((event) => event.position));
   const [firstNew] = complementOf(seen, cursor + 1, readTo);
@@ -266,7 +276,7 @@ function lowestGap(read: { gaps: Gaps; result: ReadResult; cursor: number; readT
 }
 
 /** How far the cursor may go (R2). */
-function reach(read: { look: GapLook; result: ReadResult; cursor: number }): number {
+export function reach(read: { look: GapLook; result: ReadResult; cursor: number }): number {
   const { look, result, cursor } = read;
   const highest = result.events.at(-1)?.position ?? 0;
   if (look.cutOff) return cursor;

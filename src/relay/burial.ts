@@ -18,7 +18,11 @@ export type Buried =
   | { readonly kind: 'buried'; readonly refill: readonly Refill[]; readonly letters: readonly NewLetter[] }
   | { readonly kind: 'paused'; readonly pause: Pause };
 
-export function createBurial({ options, session, letters }: OutletContext): Burial {
+export function createBurial({
+  options,
+  session,
+  letters,
+}: Pick<OutletContext, 'options' | 'session' | 'letters'>): Burial {
   return {
     async bury(refusal, slots) {
       const unburied: Buried = { kind: 'buried', refill: slots, letters: [] };

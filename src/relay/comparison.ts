@@ -90,6 +90,7 @@ export function createComparing({ context, outlet, log, letters, know }: Compari
   return {
     async attempt(signal) {
       if (!link.connected) return wait('unavailable', 'the connection to NATS is lost; it is being restored');
+      gate.comparing();
       try {
         return await compare(signal);
       } catch (error) {

@@ -13,11 +13,16 @@ export interface Gate {
   /** When the next attempt to open it is due, on the clock of `performance.now()`. Grows until something is stored. */
   readonly retryAtMs: number;
   readonly probing: boolean;
+  /** A comparison begins: what a reconnect from here on may have changed, it does not see. */
+  comparing(): void;
   doubt(why: string): void;
   /** As `doubt`, for a message without a good answer: if nothing was stored since the gate opened, it is a pause. */
   fruitless(reason: string): void;
   pause(reason: Pause): void;
-  /** Stream and log agree. `idle`: nothing waits to be sent, so nothing can show that it works again. */
+  /**
+   * Stream and log agree, unless the connection was lost and restored since the comparison began: then it stays in doubt.
+   * `idle`: nothing waits to be sent, so nothing can show that it works again.
+   */
   open(idle: boolean): void;
   stored(): void;
   close(): void;
@@ -35,11 +40,14 @@ export interface GateOptions {
 /** Pauses that a person has to end. */
 const PERSISTENT: ReadonlySet<string> = new Set(['refused', 'misrouted']);
 
+const RESTORED = 'the connection to NATS was restored';
+
 export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
   const backoff = createBackoff({ firstMs: 50, maxMs: 5_000 });
   let state: LaneState = { kind: 'doubt', why: 'start' };
   let retryAtMs = 0;
   let storedSinceOpen = true;
+  let overtaken = false;
 
   const halt = (next: LaneState): void => {
     const before = state;
@@ -58,7 +66,8 @@ export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
     meter.paused(reason);
   };
   const unsubscribe = link.onReconnect(() => {
-    doubt('the connection to NATS was restored');
+    overtaken = true;
+    doubt(RESTORED);
     backoff.reset();
     retryAtMs = 0;
     wake();
@@ -73,6 +82,9 @@ export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
     get probing() {
       return !storedSinceOpen;
     },
+    comparing() {
+      overtaken = false;
+    },
     doubt,
     fruitless(reason) {
       if (storedSinceOpen || state.kind !== 'flowing') doubt(reason);
@@ -80,6 +92,10 @@ export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
     },
     pause,
     open(idle) {
+      if (overtaken) {
+        state = { kind: 'doubt', why: RESTORED };
+        return;
+      }
       // An event that is refused before it is planned pauses again at once: only a confirmation shows that it is over.
       const outage = state.kind !== 'paused' || !PERSISTENT.has(state.pause.outcome);
       state = { kind: 'flowing' };

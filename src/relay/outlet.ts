@@ -90,9 +90,10 @@ export function movedLetter({ letters, options }: OutletContext, event: StoredEv
 
 /** Why a lane stops at a loss that it cannot heal. */
 export function outlived(position: number | undefined, stream: string): Pause {
+  const first = position ? `, the first of them at position ${position}` : ' and the log no longer knows';
   return {
     outcome: 'refused',
-    reason: `stream '${stream}' lost events that the outbox no longer holds, the first of them at position ${position}: the loss is older than the retention. Restore the stream, or give those events up: postcommit adopt --stream ${stream}`,
+    reason: `stream '${stream}' lost events that the outbox no longer holds${first}: the loss is older than the retention. Restore the stream, or give those events up: postcommit adopt --stream ${stream}`,
   };
 }
 

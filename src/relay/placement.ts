@@ -44,6 +44,7 @@ export function placementOf(batches: readonly Batch[]): Placement {
     const where = replay ? copies : places;
     if (where.get(position) !== sequence) empty(where.get(position));
     where.set(position, sequence);
+    if (kind === 'found') markers.delete(position); // It was quicker than its marker.
     // What was found lies where another event may have been planned: that one's slot is not to be overwritten.
     if (kind !== 'found' || slots.get(sequence)?.position === position)
       slots.set(sequence, { position, what: 'event', replay });

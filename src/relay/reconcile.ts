@@ -2,7 +2,7 @@ import type { Batch } from '../batch-log/batch.ts';
 import { batchesFrom, type LogSpan, logSpan } from '../batch-log/recover.ts';
 import { type BrokerLink, type ReadBack, readBack, type StreamState } from '../jetstream/index.ts';
 import type { Session } from '../postgres/session.ts';
-import { type Placement, placementOf } from './placement.ts';
+import { type Placement, type PlannedSlot, placementOf } from './placement.ts';
 import { disown, type Timeline, traceBeyond, traceTimeline } from './timeline.ts';
 import { type Displaced, type Found, judge, type Verdict } from './verdict.ts';
 
@@ -53,7 +53,7 @@ export interface Known {
   /** Everything up to this sequence was judged before. */
   readonly decided: number;
   /** Confirmed above `settledTo`: an answer came before that of an earlier message. */
-  readonly isSettled: (sequence: number) => boolean;
+  readonly isSettled?: (sequence: number) => boolean;
 }
 
 export interface ReconcileContext {
@@ -79,11 +79,7 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
   const inspection = await inspect(context, last, span);
   const { placement, settledBefore } = inspection;
   const { verdict } = inspection;
-  const known = context.known ?? {
-    settledTo: last.settledTo,
-    decided: 0,
-    isSettled: () => false,
-  };
+  const known: Known = context.known ?? { settledTo: last.settledTo, decided: 0 };
   const settledTo = known.settledTo ?? 0;
   const beyond = await readBeyond(context, Math.max(end, known.decided));
   // A slot that has lost its event to a stranger is news, wherever it lies.
@@ -91,7 +87,7 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
     (at) => at > known.decided || placement.slots.get(at)?.what === 'event',
   );
   const found = [...verdict.found, ...beyond.found];
-  const refill = refillOf({ from: stream.lastSequence + 1, to: end, placement, found });
+  const refill = refillOf({ from: stream.lastSequence + 1, to: end, span, placement, found });
   return {
     decided: stream.lastSequence,
     settledTo: highest([...verdict.ours, Math.min(settledBefore ?? 0, stream.lastSequence)]),
@@ -106,7 +102,9 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
     lost: refill.filter(({ what, sequence }) => what === 'event' && sequence <= settledTo).length,
     newlySettled: verdict.ours.filter(
       (sequence) =>
-        sequence > settledTo && !known.isSettled(sequence) && placement.slots.get(sequence)?.what === 'event',
+        sequence > settledTo &&
+        known.isSettled?.(sequence) !== true &&
+        placement.slots.get(sequence)?.what === 'event',
     ).length,
   };
 }
@@ -217,15 +215,15 @@ async function readBeyond(
 function refillOf(options: {
   from: number;
   to: number;
+  span: LogSpan;
   placement: Placement;
   found: readonly Found[];
 }): Refill[] {
-  const { from, to, placement, found } = options;
+  const { from, to, span, placement, found } = options;
   const stored = new Set(found.map(({ position }) => position));
   const refill: Refill[] = [];
   for (let sequence = from; sequence <= to; sequence++) {
-    const slot = placement.slots.get(sequence);
-    if (slot === undefined) throw new Error(`the batch log plans nothing for sequence ${sequence}`);
+    const slot = placement.slots.get(sequence) ?? unplannedSlot(sequence, span);
     const { position, what, replay } = slot;
     const fits = what === 'event' && (replay || !stored.has(position));
     refill.push({
@@ -236,6 +234,22 @@ function refillOf(options: {
     });
   }
   return refill;
+}
+
+/** Stands for a position where there is none: no event has it. */
+const NO_POSITION = 0;
+
+/**
+ * A lost tail may reach over what others wrote between two plans, and down into what the stream held before the first:
+ * those sequences have to be passed. Below what is left of a pruned log events may have been among it, and nobody has
+ * them any more (`outlived`).
+ */
+function unplannedSlot(sequence: number, { start, whole }: LogSpan): PlannedSlot {
+  return {
+    position: NO_POSITION,
+    what: whole || sequence > start ? 'void' : 'event',
+    replay: false,
+  };
 }
 
 function highest(sequences: readonly number[]): number | null {

@@ -5,6 +5,7 @@ import { openLetters } from '../dead-letters/letters.ts';
 import type { StoredEvent } from '../event.ts';
 import type { StreamState } from '../jetstream/index.ts';
 import { rangesOf } from '../postgres/position-ranges.ts';
+import { amend, judgeLetters } from './amendments.ts';
 import { createBurial } from './burial.ts';
 import { type Cargo, repeated } from './cargo.ts';
 import { createChain } from './chain.ts';
@@ -67,7 +68,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     decided = { sequence: result.decided, incarnation: comparison.stream.created };
     log.restart(comparison.last, comparison.stream.created);
     letters.restart(await openLetters(session, stream));
-    judgeLetters(result);
+    judgeLetters(result, letters);
     meter.reconciled({
       ...result,
       disordered: result.displaced.length + result.found.length - result.unplanned.length,
@@ -79,68 +80,20 @@ export function createStreamOutlet(context: OutletContext): Outlet {
       chain.gate.pause(buried.pause);
       return 'waiting';
     }
-    const changes = rowsOf(result, buried.refill);
-    const repeats = repeatsOf(result, buried.refill);
-    const rows = [...changes, ...repeats.rows];
+    const { rows, refill: slots } = amend(log, result, {
+      slots: buried.refill,
+      believed: comparison.last?.settledTo ?? null,
+    });
     if (rows.length > 0 && (await planIfLeading(session, rows, { letters: buried.letters })) === 'fenced')
       return 'fenced';
     letters.commit(buried.letters);
-    refill = [...buried.refill, ...repeats.refill];
+    refill = slots;
     return 'done';
   }
 
   /** Positions that the stream shows are never drawn again: what the database has lost may have had them. */
   async function guardPositions({ strays, highestPosition }: Reconciliation): Promise<void> {
     if (strays > 0) await guardSequence(session, { cursor: highestPosition, logger: context.logger });
-  }
-
-  /** Rows about slots that exist: where an event was found, and what is a marker's from now on. */
-  function rowsOf({ found }: Reconciliation, slots: readonly Refill[]): Batch[] {
-    const single = (kind: 'found' | 'marker', sequence: number, position: number) =>
-      log.next({ kind, first: sequence, last: sequence, positions: [position, position] });
-    return [
-      ...found.map(({ sequence, position }) => single('found', sequence, position)),
-      ...slots
-        .filter(({ unlogged }) => unlogged)
-        .map(({ sequence, position }) => single('marker', sequence, position)),
-    ];
-  }
-
-  /** What lost its slot gets a new one behind the end of the plan. */
-  function repeatsOf({ decided: base, displaced }: Reconciliation, slots: readonly Refill[]) {
-    const rows: Batch[] = [];
-    const more: Refill[] = [];
-    for (const kind of ['again', 'replay'] as const) {
-      const positions = displaced
-        .filter(({ replay }) => replay === (kind === 'replay'))
-        .map(({ position }) => position);
-      if (positions.length === 0) continue;
-      const first = base + slots.length + more.length + 1;
-      rows.push(
-        log.next({ kind, first, last: first + positions.length - 1, positions: rangesOf(positions) }),
-      );
-      more.push(
-        ...positions.map((position, i) => ({
-          sequence: first + i,
-          position,
-          what: 'event' as const,
-          unlogged: false,
-        })),
-      );
-    }
-    return { rows, refill: more };
-  }
-
-  /** What slots that were settled meanwhile, or by another leader, mean for dead letters. */
-  function judgeLetters({ decided: base, found, displaced, placement }: Reconciliation): void {
-    const isDecided = (sequence: number | undefined) => sequence === undefined || sequence <= base;
-    const again = new Set(displaced.map(({ position }) => position));
-    for (const { position } of found) letters.settled(position, 'event');
-    for (const position of letters.inState('marking'))
-      if (isDecided(placement.markers.get(position))) letters.settled(position, 'marker');
-    for (const position of letters.inState('retrying'))
-      if (isDecided(placement.places.get(position)) && !again.has(position))
-        letters.settled(position, 'event');
   }
 
   const isMoved = (state: StreamState) => (event: StoredEvent) => hasMoved(context, state, event);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { sleep } from '../../src/lifecycle/abort.ts';
+import { startTcpProxy } from '../../src/testing/index.ts';
 import { startNats } from '../support/services.ts';
-import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { openStage } from './stage.ts';
 
 const leaseTtlMs = 1_000;

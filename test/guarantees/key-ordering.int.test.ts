@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { EmbeddedNats } from '../../src/embedded/index.ts';
 import { sleep } from '../../src/lifecycle/abort.ts';
+import { startTcpProxy } from '../../src/testing/index.ts';
 import { askLeader, readLetters, untilLetters } from '../support/dead-letters.ts';
 import { startNats } from '../support/services.ts';
 import { readStream, type StreamMessage } from '../support/stream-history.ts';
-import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { openStage, type Stage } from './stage.ts';
 
 const KEY = { ordering: 'key' as const };

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { startTcpProxy } from '../support/tcp-proxy.ts';
+import { startTcpProxy } from '../../src/testing/index.ts';
 import { openStage, type Stage } from './stage.ts';
 
 const leaseTtlMs = 2_000;

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { sleep } from '../../src/lifecycle/abort.ts';
+import { startTcpProxy } from '../../src/testing/index.ts';
 import { type PublishWatch, watchPublishes } from '../support/publish-watch.ts';
 import type { RelayProcess } from '../support/relay-process.ts';
-import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { openStage, type Stage } from './stage.ts';
 
 const leaseTtlMs = 1_000;

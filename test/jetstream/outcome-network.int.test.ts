@@ -2,8 +2,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type EmbeddedNats, startNats } from '../../src/embedded/index.ts';
 import { connectBroker } from '../../src/jetstream/index.ts';
 import { silentLogger } from '../../src/telemetry/logger.ts';
+import { type Direction, startTcpProxy, type TcpProxy } from '../../src/testing/index.ts';
 import { type NatsVersion, natsServerOf } from '../support/nats-server-versions.ts';
-import { type Direction, startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 import {
   createRecordingPublisher,
   openScratchStream,

@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { freePort } from '../../src/embedded/index.ts';
-import { createDeferred } from '../../src/lifecycle/deferred.ts';
+import { freePort } from '../embedded/free-port.ts';
+import { createDeferred } from '../lifecycle/deferred.ts';
 import { type Conditions, createPipe, type Pipe, UNDISTURBED } from './tcp-pipe.ts';
 
 /** `up` is from the client to the server. */
 export type Direction = 'up' | 'down';
 
+/** What a fault applies to. */
 export interface Where {
   /** Default: both. */
   readonly direction?: Direction;
@@ -14,24 +15,44 @@ export interface Where {
   readonly links?: 'open' | 'later' | 'all';
 }
 
+/**
+ * Called with bytes as they were received, once, before any of them is handed on. While its promise is pending, that
+ * direction of that link waits. What it does to the proxy holds for these bytes already: after `cut()` or
+ * `cutAfter(0, …)` they never arrive, after `blackHole()` they arrive late. Bytes that are swallowed are not shown.
+ * Packets end anywhere: a message may begin in one call and end in the next. If it throws, the link ends by a reset
+ * and the error is an unhandled rejection.
+ *
+ * @param link 1 for the first connection that the proxy took, and so on.
+ */
+export type Tap = (link: number, direction: Direction, bytes: Buffer) => void | Promise<void>;
+
+/** The server behind a proxy, and who listens in on the way there. */
 export interface ProxyTarget {
   readonly port: number;
   /** Default 127.0.0.1. */
   readonly host?: string;
+  /** Sees what passes, and may hold it. Default: nobody. */
+  readonly tap?: Tap;
+}
+
+export interface CutAfter {
+  /** Resolves when the first link was ended. Never, if none comes so far. */
+  readonly cut: Promise<void>;
 }
 
 /**
  * A hop on the way to a server, on a loopback port of its own, that does to connections what networks do to them. A
  * connection of a client and the one to the server that belongs to it are a link. Methods can be combined: each
- * changes one thing and leaves the others, until `heal()`.
+ * changes one thing and leaves the others, until `heal()`. Disposing of it resets all links and frees the port.
  */
 export interface TcpProxy extends AsyncDisposable {
+  /** On 127.0.0.1. */
   readonly port: number;
   /** The same URL, leading through here. */
   through(url: string): string;
-  /** How many links are open. */
+  /** How many links are open at this moment. */
   readonly links: number;
-  /** Bytes handed over so far, over all links. */
+  /** Bytes handed over so far, over all links that there have been. */
   readonly passed: Readonly<Record<Direction, number>>;
 
   /** Ends the links of this moment: by a reset (default), or as an orderly end of both sides. */
@@ -40,7 +61,7 @@ export interface TcpProxy extends AsyncDisposable {
    * Ends each link after exactly so many more bytes in that direction; they still arrive. Counts from this call on
    * links that are open (default), from the first byte on later ones. `cut` resolves at the first link ended like this.
    */
-  cutAfter(bytes: number, where: Where & { readonly direction: Direction }): { readonly cut: Promise<void> };
+  cutAfter(bytes: number, where: Where & { readonly direction: Direction }): CutAfter;
   /** Refuses new connections, as a port does where nobody listens. Open links stay. */
   refuse(): void;
   /** Takes new connections again, on the same port. */
@@ -54,11 +75,14 @@ export interface TcpProxy extends AsyncDisposable {
   swallow(where?: Where): void;
   /** Of the links that are open, one end goes away as by a crash, and the other is never told. */
   halfOpen(gone: 'client' | 'server'): void;
-  /** Bytes are this long under way, in each direction concerned. Default: all links. */
+  /** Bytes are this many milliseconds under way, in each direction concerned. Default: all links. */
   delay(ms: number, where?: Where): void;
-  /** Default: all links. */
+  /** A slow line, for each link and direction of its own. Default: all links. */
   throttle(bytesPerSecond: number, where?: Where): void;
-  /** Writes at most so many bytes at a time, each as a packet of its own as far as the kernel goes along. Default: all links. */
+  /**
+   * Writes at most so many bytes at a time, each as a packet of its own as far as the kernel goes along. Default: all
+   * links.
+   */
   split(chunkBytes: number, where?: Where): void;
   /** Undoes everything but `cut` and `refuse`, for open links and later ones. A half-open link ends by a reset. */
   heal(): void;
@@ -74,14 +98,24 @@ interface Link {
 const DIRECTIONS = ['up', 'down'] as const;
 const PORT_ATTEMPTS = 5;
 
+/** Listens at once; the server is dialled for each connection, and may come later. Fails if no loopback port is free. */
 export async function startTcpProxy(target: ProxyTarget): Promise<TcpProxy> {
   const links = new Set<Link>();
   const passed = { up: 0, down: 0 };
   let later = { up: UNDISTURBED, down: UNDISTURBED };
   let onOpen: ((link: Link) => void)[] = [];
 
+  let opened = 0;
+
   const onConnection = (near: Socket) => {
-    const link = createLink(near, { target, conditions: later, passed, onEnd: () => links.delete(link) });
+    const number = ++opened;
+    const link = createLink(near, {
+      target,
+      number,
+      conditions: later,
+      passed,
+      onEnd: () => links.delete(link),
+    });
     links.add(link);
     for (const listener of onOpen) listener(link);
   };
@@ -145,21 +179,31 @@ export async function startTcpProxy(target: ProxyTarget): Promise<TcpProxy> {
 
 interface LinkOptions {
   readonly target: ProxyTarget;
+  readonly number: number;
   readonly conditions: Readonly<Record<Direction, Conditions>>;
   readonly passed: Record<Direction, number>;
   readonly onEnd: () => void;
 }
 
-function createLink(near: Socket, { target, conditions, passed, onEnd }: LinkOptions): Link {
-  const { port, host = '127.0.0.1' } = target;
+function createLink(near: Socket, { target, number, conditions, passed, onEnd }: LinkOptions): Link {
+  const { port, host = '127.0.0.1', tap } = target;
   const far = connect({ allowHalfOpen: true, noDelay: true, port, host });
   near.setNoDelay(true);
   const sockets = [near, far];
+  const tapFor = (direction: Direction, tap: Tap) => async (bytes: Buffer) => {
+    try {
+      await tap(number, direction, bytes);
+    } catch (thrown) {
+      end('reset');
+      throw thrown;
+    }
+  };
   const pipe = (direction: Direction, from: Socket, to: Socket) =>
     createPipe({
       from,
       to,
       conditions: conditions[direction],
+      tap: tap && tapFor(direction, tap),
       onPassed: (bytes) => {
         passed[direction] += bytes;
       },

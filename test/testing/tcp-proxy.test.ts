@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { sleep } from '../../src/lifecycle/abort.ts';
-import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
+import { createDeferred } from '../../src/lifecycle/deferred.ts';
+import { startTcpProxy, type TcpProxy } from '../../src/testing/index.ts';
 
 /** Long enough for anything that passes on loopback, short enough to wait for nothing. */
 const QUIET_MS = 60;
@@ -185,6 +186,74 @@ test('split hands over small pieces', async () => {
   expect(await client.until(11)).toBe('hello world');
   // The kernel may join some of them.
   expect(server.chunks.length).toBeGreaterThan(1);
+});
+
+describe('a tap', () => {
+  const seen: string[] = [];
+  let meanwhile: () => void | Promise<void> = () => undefined;
+  beforeEach(async () => {
+    seen.length = 0;
+    meanwhile = () => undefined;
+    await proxy[Symbol.asyncDispose]();
+    proxy = await startTcpProxy({
+      port: server.port,
+      tap: (link, direction, bytes) => {
+        seen.push(`${link} ${direction} ${bytes}`);
+        return meanwhile();
+      },
+    });
+  });
+
+  test('sees the bytes of each link and direction, each once, however they are cut up afterwards', async () => {
+    const [first, second] = [await open(), await open()];
+    await first.echo('a');
+    await second.echo('b');
+    expect(seen).toEqual(['1 up a', '1 down a', '2 up b', '2 down b']);
+    proxy.split(1, { direction: 'up' });
+    first.socket.write('hello');
+    await first.until(6);
+    expect(seen.filter((each) => each.startsWith('1 up'))).toEqual(['1 up a', '1 up hello']);
+  });
+
+  test('holds its direction back until its promise is done, and no other', async () => {
+    const client = await open();
+    await client.echo('before');
+    const { promise, resolve } = createDeferred<void>();
+    meanwhile = () => promise;
+    client.socket.write('held');
+    await expect.poll(() => seen.at(-1)).toBe('1 up held');
+    meanwhile = () => undefined;
+    expect(await (await open()).echo('other')).toBe('other');
+    expect(server.received).toBe('beforeother');
+    resolve();
+    expect(await client.until(10)).toBe('beforeheld');
+  });
+
+  test.each([
+    ['cut', () => proxy.cut()],
+    ['cutAfter', () => void proxy.cutAfter(0, { direction: 'up' })],
+    ['swallow', () => proxy.swallow()],
+    ['blackHole', () => proxy.blackHole()],
+  ])('what it does holds for the bytes that it was shown: %s', async (_, disturb) => {
+    const client = await open();
+    meanwhile = disturb;
+    client.socket.write('lost');
+    await expect.poll(() => seen).toEqual(['1 up lost']);
+    await sleep(QUIET_MS);
+    expect(server.received).toBe('');
+    expect(proxy.passed.up).toBe(0);
+  });
+
+  test('what was held by a black hole is shown once', async () => {
+    const client = await open();
+    meanwhile = () => proxy.blackHole();
+    client.socket.write('late');
+    await expect.poll(() => seen).toEqual(['1 up late']);
+    meanwhile = () => undefined;
+    proxy.heal();
+    expect(await client.until(4)).toBe('late');
+    expect(seen).toEqual(['1 up late', '1 down late']);
+  });
 });
 
 test('conditions add up', async () => {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { createWakeUp } from '../../src/lifecycle/wake-up.ts';
+import { createWakeUp } from '../lifecycle/wake-up.ts';
 
 /** What happens to bytes on their way from one socket to the other. */
 export interface Conditions {
@@ -35,6 +35,8 @@ export interface Pipe {
 interface Chunk {
   readonly bytes: Buffer;
   readonly arrivedAtMs: number;
+  /** The tap has seen it. */
+  readonly seen: boolean;
 }
 
 /** Above this it stops reading, so that the sender feels a slow or held direction as it would a slow network. */
@@ -47,49 +49,34 @@ export interface PipeOptions {
   readonly from: Socket;
   readonly to: Socket;
   readonly conditions: Conditions;
+  readonly tap?: ((bytes: Buffer) => Promise<void>) | undefined;
   readonly onPassed: (bytes: number) => void;
 }
 
 /** Carries bytes, and the end of the sender, from one socket to the other until it is closed. */
-export function createPipe({ from, to, conditions: initial, onPassed }: PipeOptions): Pipe {
+export function createPipe({ from, to, conditions: initial, tap, onPassed }: PipeOptions): Pipe {
   const wakeUp = createWakeUp();
-  const queue: Chunk[] = [];
+  const queue = createQueue();
   let conditions = initial;
-  let queuedBytes = 0;
   let hasHoles = false;
   let closed = false;
-  let ended = false;
   let limit = { left: Number.POSITIVE_INFINITY, onSpent: () => {} };
   /** When a throttled direction may write again. */
   let freeAtMs = 0;
 
   const flowOrPause = () => {
-    if (conditions.passage === 'hold' || queuedBytes > MAX_QUEUED_BYTES) from.pause();
+    if (conditions.passage === 'hold' || queue.bytes > MAX_QUEUED_BYTES) from.pause();
     else from.resume();
   };
-  from.on('data', (bytes: Buffer) => {
-    queue.push({ bytes, arrivedAtMs: performance.now() });
-    queuedBytes += bytes.length;
+  const ended = receive(from, (bytes) => {
+    if (bytes !== undefined) queue.push({ bytes, arrivedAtMs: performance.now(), seen: tap === undefined });
     flowOrPause();
-    wakeUp.wake();
-  });
-  from.on('end', () => {
-    ended = true;
     wakeUp.wake();
   });
   flowOrPause();
 
-  /** The next bytes that may go out at once; the rest stays at the head of the queue. */
-  const take = ({ bytes, arrivedAtMs }: Chunk): Buffer => {
-    const slice = Math.max(1, Math.ceil((conditions.bytesPerSecond * THROTTLE_SLICE_MS) / 1_000));
-    const size = Math.min(bytes.length, conditions.chunkBytes, slice, limit.left);
-    if (size === bytes.length) queue.shift();
-    else queue[0] = { bytes: bytes.subarray(size), arrivedAtMs };
-    queuedBytes -= size;
-    return bytes.subarray(0, size);
-  };
-  const passOn = async (chunk: Chunk): Promise<void> => {
-    const bytes = take(chunk);
+  const passOn = async (): Promise<void> => {
+    const bytes = queue.take(Math.min(largestPiece(conditions), limit.left));
     flowOrPause();
     if (conditions.passage === 'swallow') {
       hasHoles = true;
@@ -100,26 +87,18 @@ export function createPipe({ from, to, conditions: initial, onPassed }: PipeOpti
     onPassed(bytes.length);
     limit.left -= bytes.length;
     if (limit.left === 0) limit.onSpent();
-    // Turns of the event loop make it a packet of its own, as far as the kernel goes along.
-    if (conditions.chunkBytes < Number.POSITIVE_INFINITY) {
-      await setImmediate();
-      await setImmediate();
-    }
+    if (conditions.chunkBytes < Number.POSITIVE_INFINITY) await aPacketOfItsOwn();
   };
-  /** How long there is nothing to do. */
-  const idleMs = (chunk: Chunk | undefined): number => {
-    if (conditions.passage === 'hold' || chunk === undefined) return A_LONG_TIME_MS;
-    return Math.max(chunk.arrivedAtMs + conditions.delayMs, freeAtMs) - performance.now();
+  /** The conditions may be others when the tap is done with the chunk. */
+  const step = async (chunk: Chunk | undefined): Promise<void> => {
+    const waitMs = idleMs(chunk, conditions, freeAtMs);
+    if (waitMs > 0 || chunk === undefined) await wakeUp.wait(waitMs);
+    else if (chunk.seen || conditions.passage === 'swallow') await passOn();
+    else await queue.show(tap);
   };
+  const isOver = () => queue.head === undefined && ended() && conditions.passage === 'open';
   void (async () => {
-    while (!closed) {
-      const [chunk] = queue;
-      const waitMs = idleMs(chunk);
-      const over = ended && chunk === undefined && conditions.passage === 'open';
-      if (over) break;
-      if (waitMs > 0 || chunk === undefined) await wakeUp.wait(waitMs);
-      else await passOn(chunk);
-    }
+    while (!closed && !isOver()) await step(queue.head);
     if (!closed) to.end();
   })();
   return {
@@ -144,6 +123,68 @@ export function createPipe({ from, to, conditions: initial, onPassed }: PipeOpti
       wakeUp.wake();
     },
   };
+}
+
+/** Tells of bytes, and with `undefined` of the end; the function returned says whether that has come. */
+function receive(from: Socket, tell: (bytes?: Buffer) => void): () => boolean {
+  let ended = false;
+  from.on('data', (bytes: Buffer) => tell(bytes));
+  from.on('end', () => {
+    ended = true;
+    tell();
+  });
+  return () => ended;
+}
+
+/** What was received and is not handed on yet. */
+function createQueue() {
+  const chunks: Chunk[] = [];
+  let bytes = 0;
+  return {
+    get head() {
+      return chunks[0];
+    },
+    get bytes() {
+      return bytes;
+    },
+    push(chunk: Chunk): void {
+      chunks.push(chunk);
+      bytes += chunk.bytes.length;
+    },
+    /** From the head, at most so many; the rest stays there. */
+    take(most: number): Buffer {
+      const [head] = chunks;
+      if (head === undefined) return Buffer.alloc(0);
+      const size = Math.min(head.bytes.length, most);
+      if (size === head.bytes.length) chunks.shift();
+      else chunks[0] = { ...head, bytes: head.bytes.subarray(size) };
+      bytes -= size;
+      return head.bytes.subarray(0, size);
+    },
+    async show(tap: PipeOptions['tap']): Promise<void> {
+      const [head] = chunks;
+      if (head === undefined) return;
+      await tap?.(head.bytes);
+      chunks[0] = { ...head, seen: true };
+    },
+  };
+}
+
+/** How long there is nothing to do. */
+function idleMs(chunk: Chunk | undefined, { passage, delayMs }: Conditions, freeAtMs: number): number {
+  if (passage === 'hold' || chunk === undefined) return A_LONG_TIME_MS;
+  return Math.max(chunk.arrivedAtMs + delayMs, freeAtMs) - performance.now();
+}
+
+function largestPiece({ bytesPerSecond, chunkBytes }: Conditions): number {
+  const slice = Math.max(1, Math.ceil((bytesPerSecond * THROTTLE_SLICE_MS) / 1_000));
+  return Math.min(chunkBytes, slice);
+}
+
+/** As far as the kernel goes along. */
+async function aPacketOfItsOwn(): Promise<void> {
+  await setImmediate();
+  await setImmediate();
 }
 
 /** Resolves when the kernel has it, or with false when the socket is gone. */

@@ -1,0 +1,5 @@
+import type { Scene } from '../scene.ts';
+import { system } from './system.ts';
+
+/** In the order in which they are played. */
+export const SCENES: readonly Scene[] = [system];

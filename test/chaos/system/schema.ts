@@ -1,0 +1,30 @@
+/** The business side: who asks "what was committed?" asks this, never the outbox. */
+export const SCHEMA = `
+  create schema chaos;
+  create table chaos.patient (key text primary key, version int not null default 0);
+  create table chaos.ledger (
+    event_id uuid primary key, key text not null, version int not null, subject text not null, digest text not null,
+    committed_in xid8 not null default pg_current_xact_id());
+  create table chaos.effect (
+    place bigint generated always as identity, event_id text not null, consumer text not null, key text, version int);
+  create index on chaos.effect (event_id)`;
+
+/**
+ * Changes one patient `$2` times and records each change twice, in the ledger and in the outbox, in one statement. The
+ * row's lock comes before the positions are drawn, so that versions of a patient are in the order of positions.
+ */
+export const CHANGE = `
+  with changed as (
+    insert into chaos.patient as p (key, version) values ($1, $2)
+    on conflict (key) do update set version = p.version + $2
+    returning version),
+  event as materialized (
+    select gen_random_uuid() as id, version - $2::int + i as version, $3 as subject,
+           convert_to($1 || ' version ' || (version - $2::int + i) || ' ' || repeat('x', $4::int), 'UTF8') as payload
+      from changed, generate_series(1, $2::int) i),
+  kept as (
+    insert into chaos.ledger (event_id, key, version, subject, digest)
+    select id, $1, version, subject, md5(payload) from event)
+  insert into postcommit.outbox (event_id, subject, key, type, headers, payload)
+  select id, subject, $1, 'patient.changed', jsonb_build_object('Patient-Version', version::text), payload
+    from event order by version`;
