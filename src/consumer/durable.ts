@@ -1,5 +1,5 @@
 import { PostcommitError } from '../errors.ts';
-import { requestApi } from '../jetstream/api.ts';
+import { isObject, requestApi } from '../jetstream/api.ts';
 import { type BrokerLink, lookUpStream } from '../jetstream/index.ts';
 
 /** Where a durable begins when it is created; one that exists goes on from where it is. */
@@ -79,7 +79,25 @@ export async function provideDurable(
   }
   if (answer.kind === 'error') return { kind: 'unavailable', reason: answer.reason };
   if (answer.kind === 'unavailable') return answer;
-  return judge(definition, answer.body as RawConsumerInfo, incarnation);
+  const info: unknown = answer.body;
+  if (!isConsumerInfo(info))
+    return {
+      kind: 'unavailable',
+      reason: `JetStream's answer about the durable '${durable}' is incomplete, or of no known form`,
+    };
+  return judge(definition, info, incarnation);
+}
+
+function isConsumerInfo(info: unknown): info is RawConsumerInfo {
+  if (!isObject(info) || !isObject(info.config) || !isObject(info.ack_floor) || !isObject(info.delivered))
+    return false;
+  const { filter_subjects: filters, backoff } = info.config;
+  const sequences = [info.ack_floor.stream_seq, info.delivered.stream_seq, info.delivered.consumer_seq];
+  return sequences.every(Number.isSafeInteger) && [filters, backoff].every((list) => isListOrNone(list));
+}
+
+function isListOrNone(value: unknown): boolean {
+  return value === undefined || Array.isArray(value);
 }
 
 function startOf(

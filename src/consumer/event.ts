@@ -1,5 +1,5 @@
 import type { MsgHdrs } from '@nats-io/transport-node';
-import { HEADER } from '../jetstream/index.ts';
+import { HEADER, subjectOf } from '../jetstream/index.ts';
 import type { Delivery } from './message.ts';
 
 /** An event as a handler receives it. */
@@ -31,7 +31,7 @@ export function toConsumedEvent(delivery: Delivery): ConsumedEvent {
   const position = header(HEADER.position);
   return {
     id: header(HEADER.eventId) ?? header(HEADER.messageId) ?? `${stream}:${sequence}`,
-    subject: message.subject,
+    subject: subjectOf(message),
     key: header(HEADER.key),
     type: header(HEADER.type),
     headers: applicationHeaders(message.headers),

@@ -176,9 +176,15 @@ export function readGiven(collected: Collected, key: SettingKey): unknown {
 }
 
 export function invalidConfig(problems: readonly string[]): PostcommitError {
+  const lines = problems.map(onOneLine);
   const message =
-    problems.length === 1
-      ? `the configuration is invalid: ${problems[0]}`
-      : `the configuration has ${problems.length} problems:${problems.map((text) => `\n  - ${text}`).join('')}`;
+    lines.length === 1
+      ? `the configuration is invalid: ${lines[0]}`
+      : `the configuration has ${lines.length} problems:${lines.map((text) => `\n  - ${text}`).join('')}`;
   return new PostcommitError('config-invalid', message, 'The --help of the command lists every setting.');
+}
+
+/** Names and values are quoted from what was given, and a terminal obeys control characters. */
+function onOneLine(text: string): string {
+  return text.replace(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -60,7 +60,7 @@ export interface HttpAddress {
 
 export const httpAddress = text.transform((value, ctx): HttpAddress | null => {
   if (value === 'off') return null;
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/i.exec(value);
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/\p{Cc}]+)):(\d{1,5})$/iu.exec(value);
   const port = Number(match?.[3]);
   if (match !== null && port <= 65_535) return { host: String(match[1] ?? match[2]), port };
   ctx.issues.push({ code: 'custom', message: 'is no address', input: undefined });

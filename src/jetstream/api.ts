@@ -4,7 +4,11 @@ import type { BrokerLink } from './connection.ts';
 
 /** What the JetStream API answered. `unavailable` says in words for a person why there was no answer. */
 export type ApiAnswer =
-  | { readonly kind: 'answer'; readonly body: unknown; readonly bytes: number }
+  | {
+      readonly kind: 'answer';
+      readonly body: Readonly<Record<string, unknown>>;
+      readonly bytes: number;
+    }
   | { readonly kind: 'error'; readonly errCode: number; readonly code: number; readonly reason: string }
   | { readonly kind: 'unavailable'; readonly reason: string };
 
@@ -60,18 +64,28 @@ function readAnswer(data: Uint8Array): ApiAnswer {
   try {
     body = JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString());
   } catch {
-    return { kind: 'unavailable', reason: 'JetStream answered with something that is not JSON' };
+    return NO_ANSWER;
   }
-  const error = (body as { error?: { code?: number; err_code?: number; description?: string } } | null)
-    ?.error;
+  if (!isObject(body)) return NO_ANSWER;
+  const { error } = body;
   if (error === undefined) return { kind: 'answer', body, bytes: data.length };
-  const errCode = error.err_code ?? 0;
+  if (!isObject(error)) return NO_ANSWER;
+  const errCode = Number(error.err_code ?? 0);
   return {
     kind: 'error',
     errCode,
-    code: error.code ?? 0,
-    reason: `${error.description ?? 'no description'} (${error.code}/${errCode})`,
+    code: Number(error.code ?? 0),
+    reason: `${String(error.description ?? 'no description')} (${String(error.code)}/${errCode})`,
   };
+}
+
+const NO_ANSWER: ApiAnswer = {
+  kind: 'unavailable',
+  reason: 'JetStream answered with something that is no JSON object (does another program reply here?)',
+};
+
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function describe(thrown: unknown, timeoutMs: number): string {

@@ -246,8 +246,10 @@ function takeUpServers(connection: NatsConnection, source: NatsSettingsSource): 
   }
 }
 
+/** Events are judged by it: what is no size must not make them all too large. */
 function maxPayloadOf(connection: NatsConnection): number {
-  return connection.info?.max_payload ?? 1_048_576;
+  const told: unknown = connection.info?.max_payload;
+  return Number.isSafeInteger(told) && (told as number) > 0 ? (told as number) : 1_048_576;
 }
 
 /** Status lines, each kind at most once a second: a flapping connection must not fill a disk. */

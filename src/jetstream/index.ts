@@ -26,3 +26,4 @@ export {
   patternsCover,
   subjectMatches,
 } from './subjects.ts';
+export { subjectOf } from './wire.ts';

@@ -1,5 +1,5 @@
 import { PostcommitError } from '../errors.ts';
-import { requestApi } from './api.ts';
+import { isObject, requestApi } from './api.ts';
 import type { BrokerLink } from './connection.ts';
 import { HEADER } from './headers.ts';
 
@@ -85,8 +85,8 @@ async function readOne(
   if (answer.kind === 'error' && answer.errCode === NO_MESSAGE_FOUND)
     return { message: { kind: 'gone', sequence }, bytes: 0 };
   if (answer.kind !== 'answer') throw unread(stream, answer.reason);
-  const { message } = answer.body as { message?: RawMessage };
-  if (message?.seq !== sequence)
+  const { message } = answer.body;
+  if (!isMessage(message) || message.seq !== sequence)
     throw unread(stream, `JetStream's answer for sequence ${sequence} is incomplete`);
   return { message: interpret(message), bytes: answer.bytes };
 }
@@ -95,6 +95,12 @@ interface RawMessage {
   readonly subject: string;
   readonly seq: number;
   readonly hdrs?: string;
+}
+
+function isMessage(message: unknown): message is RawMessage {
+  if (!isObject(message)) return false;
+  const { subject, hdrs } = message;
+  return typeof subject === 'string' && (hdrs === undefined || typeof hdrs === 'string');
 }
 
 function interpret({ subject, seq, hdrs }: RawMessage): ReadBack {

@@ -1,4 +1,4 @@
-import { type ApiAnswer, requestApi } from './api.ts';
+import { type ApiAnswer, isObject, requestApi } from './api.ts';
 import type { BrokerLink } from './connection.ts';
 import { patternsCover } from './subjects.ts';
 
@@ -81,7 +81,7 @@ interface RawStreamInfo {
     readonly storage: StreamState['storage'];
     readonly num_replicas?: number;
     readonly discard?: StreamState['discard'];
-    readonly mirror?: object;
+    readonly mirror?: object | null;
     readonly sources?: readonly object[];
   };
   readonly state: {
@@ -91,7 +91,7 @@ interface RawStreamInfo {
     readonly last_seq: number;
   };
   /** Absent on a server that is alone, before 2.10. */
-  readonly cluster?: { readonly leader?: string };
+  readonly cluster?: { readonly leader?: string } | null;
 }
 
 /** Asks for a stream as it is now. `unavailable` is an outage or an election and says nothing about the stream. */
@@ -150,16 +150,55 @@ function readLookup(answer: ApiAnswer, name: string): StreamLookup {
     return answer.errCode === STREAM_NOT_FOUND
       ? { kind: 'missing' }
       : { kind: 'unavailable', reason: `the stream '${name}' cannot be looked up: ${answer.reason}` };
-  const info = answer.body as Partial<RawStreamInfo>;
-  if (info.config === undefined || info.state === undefined || info.created === undefined)
-    return { kind: 'unavailable', reason: `JetStream's answer about the stream '${name}' is incomplete` };
+  const info: unknown = answer.body;
+  if (!isStreamInfo(info, name))
+    return {
+      kind: 'unavailable',
+      reason: `JetStream's answer about the stream '${name}' is incomplete, or of no known form`,
+    };
   // While there is no leader some follower answers in the end, and its last sequence may lag behind what was acknowledged.
-  if (info.cluster !== undefined && !info.cluster.leader)
+  if (info.cluster != null && !info.cluster.leader)
     return {
       kind: 'unavailable',
       reason: `the stream '${name}' has no leader at present: one is being elected, or too few of its servers run`,
     };
-  return { kind: 'found', state: stateOf(info as RawStreamInfo) };
+  return { kind: 'found', state: stateOf(info) };
+}
+
+/** Plans are built on these numbers: one of another type would end in the batch log, which keeps it. */
+function isStreamInfo(info: unknown, name: string): info is RawStreamInfo {
+  if (!isObject(info) || !isObject(info.config) || !isObject(info.state)) return false;
+  const { created, config, state } = info;
+  return (
+    typeof created === 'string' &&
+    !Number.isNaN(Date.parse(created)) &&
+    config.name === name &&
+    [config.retention, config.storage].every((word) => typeof word === 'string') &&
+    isListOr(config.subjects, (subject) => typeof subject === 'string') &&
+    isListOr(config.sources, isObject) &&
+    (config.mirror == null || isObject(config.mirror)) &&
+    LIMITS.every((limit) => config[limit] === undefined || Number.isFinite(config[limit])) &&
+    [state.first_seq, state.last_seq, state.messages].every(isCount) &&
+    Number.isFinite(state.bytes)
+  );
+}
+
+const LIMITS = [
+  'max_msg_size',
+  'max_msgs',
+  'max_msgs_per_subject',
+  'max_bytes',
+  'max_age',
+  'duplicate_window',
+  'num_replicas',
+];
+
+function isListOr(value: unknown, isItem: (item: unknown) => boolean): boolean {
+  return value == null || (Array.isArray(value) && value.every(isItem));
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function stateOf({ created, config, state }: RawStreamInfo): StreamState {
@@ -183,7 +222,7 @@ function stateOf({ created, config, state }: RawStreamInfo): StreamState {
     maxBytes: config.max_bytes ?? -1,
     maxAgeMs: (config.max_age ?? 0) / NANOS_PER_MS,
     bytes: state.bytes,
-    mirror: config.mirror !== undefined,
+    mirror: config.mirror != null,
     sources: (config.sources?.length ?? 0) > 0,
   };
 }

@@ -41,10 +41,19 @@ export function createOrdinarySender(connection: NatsConnection): (message: Wire
   };
 }
 
+/** A message's subject as it came: the client's decoder takes U+FEFF at its beginning for a byte order mark, and drops it. */
+export function subjectOf(message: Msg): string {
+  return rawSubjectOf(message)?.toString() ?? message.subject;
+}
+
+function rawSubjectOf(message: Msg): Buffer | undefined {
+  const raw = message instanceof MsgImpl ? message._msg?.subject : undefined;
+  return raw === undefined ? undefined : Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+}
+
 /** The number that a message's subject ends with, from `offset` on; -1 where there is none. */
 export function ticketOf(message: Msg, offset: number): number {
-  const raw = message instanceof MsgImpl ? message._msg?.subject : undefined;
-  const subject = raw ?? Buffer.from(message.subject);
+  const subject = rawSubjectOf(message) ?? Buffer.from(message.subject);
   if (subject.length <= offset) return -1;
   let ticket = 0;
   for (let i = offset; i < subject.length; i++) {

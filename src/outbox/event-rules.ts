@@ -76,8 +76,9 @@ function labelFault(field: 'key' | 'type', value: unknown, hint: string): Fault 
   };
 }
 
-function headersFault(headers: unknown): Fault | undefined {
-  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
+function headersFault(headers: object): Fault | undefined {
+  // A Map, or fetch's Headers, has no properties: what is in it would be left out without a word.
+  if (Object.prototype.toString.call(headers) !== '[object Object]') {
     return { message: 'its headers are not an object', hint: 'Write { name: "value" }.' };
   }
   for (const [name, value] of Object.entries(headers)) {

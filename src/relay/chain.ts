@@ -21,6 +21,8 @@ export interface Chain {
   readonly gate: Gate;
   /** Highest sequence known to hold our message; null before the first. */
   readonly settledTo: number | null;
+  /** The broker confirmed this very slot, be it above `settledTo`, since the last comparison. */
+  isSettled(sequence: number): boolean;
   /** The last sequence filled. */
   readonly end: number;
   readonly pending: number;
@@ -118,6 +120,7 @@ export function createChain(options: ChainOptions): Chain {
     get settledTo() {
       return slots.head - 1 > start.decided ? slots.head - 1 : start.settledTo;
     },
+    isSettled: slots.isSettled,
     get end() {
       return slots.end;
     },

@@ -52,6 +52,8 @@ export interface Known {
   readonly settledTo: number | null;
   /** Everything up to this sequence was judged before. */
   readonly decided: number;
+  /** Confirmed above `settledTo`: an answer came before that of an earlier message. */
+  readonly isSettled?: (sequence: number) => boolean;
 }
 
 export interface ReconcileContext {
@@ -77,7 +79,7 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
   const inspection = await inspect(context, last, span);
   const { placement, settledBefore } = inspection;
   const { verdict } = inspection;
-  const known = context.known ?? { settledTo: last.settledTo, decided: 0 };
+  const known: Known = context.known ?? { settledTo: last.settledTo, decided: 0 };
   const settledTo = known.settledTo ?? 0;
   const beyond = await readBeyond(context, Math.max(end, known.decided));
   // A slot that has lost its event to a stranger is news, wherever it lies.
@@ -98,14 +100,13 @@ export async function reconcile(context: ReconcileContext): Promise<Reconciliati
     unplanned: beyond.found.map(({ position }) => position),
     highestPosition: Math.max(inspection.timeline.highestPosition, beyond.timeline.highestPosition),
     lost: refill.filter(({ what, sequence }) => what === 'event' && sequence <= settledTo).length,
-    newlySettled: verdict.ours.filter((sequence) =>
-      isNewEvent(placement.slots.get(sequence), sequence, settledTo),
+    newlySettled: verdict.ours.filter(
+      (sequence) =>
+        sequence > settledTo &&
+        known.isSettled?.(sequence) !== true &&
+        placement.slots.get(sequence)?.what === 'event',
     ).length,
   };
-}
-
-function isNewEvent(slot: PlannedSlot | undefined, sequence: number, settledTo: number): boolean {
-  return sequence > settledTo && slot?.what === 'event';
 }
 
 /** Nothing was ever planned for this stream: what it holds is history, the plan begins behind it. */

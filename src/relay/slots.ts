@@ -22,6 +22,8 @@ export interface Slots {
   append(cargo: readonly Cargo[]): void;
   /** The next slot to send. */
   next(): Slot | undefined;
+  /** The broker confirmed this slot, whatever became of those before it. */
+  isSettled(sequence: number): boolean;
   /** The broker confirmed this slot. Returns what it holds, undefined if it was settled before. */
   settle(sequence: number): Cargo | undefined;
   /** After a reconciliation: everything up to `decided` is over. */
@@ -77,6 +79,7 @@ export function createSlots(decided = 0): Slots {
       if (entry === undefined) return undefined;
       return { sequence: base + sent++, cargo: entry.cargo };
     },
+    isSettled: (sequence) => entries[sequence - base]?.settled === true,
     settle(sequence) {
       const entry = entries[sequence - base];
       if (entry === undefined || entry.settled) return undefined;

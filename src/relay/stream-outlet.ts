@@ -195,7 +195,7 @@ export function createStreamOutlet(context: OutletContext): Outlet {
       }
       const before =
         decided?.incarnation === state.created
-          ? { decided: decided.sequence, settledTo: chain.settledTo }
+          ? { decided: decided.sequence, settledTo: chain.settledTo, isSettled: chain.isSettled }
           : undefined;
       const result = await reconcile({ session, link, stream: state, source, last, known: before, signal });
       const taken = await takeOver(result, comparison);

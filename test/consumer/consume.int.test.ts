@@ -62,6 +62,16 @@ test('hands over an event as the relay published it, once, and acknowledges it',
   expect(await here.counted('effect')).toBe(1);
 });
 
+test("hands over a subject that begins like a byte order mark, which the client's decoder drops", async () => {
+  const here = await scene();
+  const subject = `\ufeff${here.stream}.event`;
+  await here.jsm.streams.update(here.stream, { subjects: [`\ufeff${here.stream}.*`] });
+  await here.jsm.jetstream().publish(subject, 'x');
+  const { fired, fire } = signal<ConsumedEvent>();
+  await start(here, (event) => fire(event));
+  expect((await fired).subject).toBe(subject);
+});
+
 test('has one effect for an event that arrives six times, and counts the duplicates', async () => {
   const here = await scene();
   const id = randomUUID();

@@ -245,6 +245,19 @@ test('a file that is missing, no JSON, or has unknown keys is refused without qu
   expect(problemOf({ env: GOOD, file: file('type.json', { retention: 24 }) })).toContain('is not a text');
 });
 
+test('what a terminal would obey is written out, not obeyed', () => {
+  const problem = problemOf({
+    env: { ...GOOD, 'POSTCOMMIT_\u001b[2J': 'x', POSTCOMMIT_SUBJECTS: 'a\u0007b' },
+  });
+  expect(problem).toContain('POSTCOMMIT_\\u001b[2J is no setting');
+  expect(problem.replaceAll('\n  - ', '')).not.toMatch(/\p{Cc}/u);
+});
+
+test('a host with a control character is no address, where listening would throw', () => {
+  const path = file('http.json', { http: 'a\u0000b:1' });
+  expect(problemOf({ env: GOOD, file: path })).toContain('is no address; expected host:port');
+});
+
 test('an unreadable secret file says so', () => {
   const path = file('locked', 'hunter2');
   chmodSync(path, 0);

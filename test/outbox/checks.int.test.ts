@@ -179,6 +179,13 @@ describe.each(ways)('%s', (_, write) => {
     );
   });
 
+  test('refuses headers that JetStream cannot count, which an event became a dead letter by', async () => {
+    const about = /headers of 600\d\d bytes are larger than the limit of 60000 bytes/;
+    const headers = (size: number) => JSON.stringify({ a: 'x'.repeat(size) });
+    await expectRefusal({ subject: 'a', headers: headers(59_993) }, about);
+    expect(await attempt(write, { subject: 'a', headers: headers(59_991) })).toBeUndefined();
+  });
+
   test('does not print the payload', async () => {
     const refusal = await attempt(write, { subject: 'a b', payload: Buffer.from('hunter2') });
     const everything = JSON.stringify(refusal, Object.getOwnPropertyNames(refusal));
@@ -228,6 +235,20 @@ test.each([
   await expect(refusal).rejects.toMatchObject({
     code: 'event-invalid',
     message: expect.stringContaining('payload'),
+  });
+});
+
+test.each([
+  ['a Map', new Map([['a', 'b']])],
+  ["fetch's Headers", new Headers({ a: 'b' })],
+  ['a Date', new Date()],
+  ['an array', ['a']],
+])('headers in %s are refused: they would be left out without a word', async (_, headers) => {
+  await client.query('BEGIN');
+  const event = { subject: 'a', payload: 1, headers: headers as unknown as Record<string, string> };
+  await expect(enqueue(client, event)).rejects.toMatchObject({
+    code: 'event-invalid',
+    message: expect.stringContaining('headers are not an object'),
   });
 });
 

@@ -131,7 +131,7 @@ function read(message: StoredMsg | JsMsg): StreamMessage {
     position: Number(header('Postcommit-Position')),
     eventId: header('Postcommit-Event-Id'),
     subject: message.subject,
-    payload: message.string(),
+    payload: Buffer.from(message.data).toString(), // string() takes off what looks like a byte order mark.
     skipped: header('Postcommit-Skipped'),
   };
 }
