@@ -2,7 +2,8 @@ import type { StreamConfig } from '@nats-io/jetstream';
 import type { Random } from '../../../src/demo/random.ts';
 import { startNats, startPostgres } from '../../../src/embedded/index.ts';
 import type { Scene, SceneContext } from '../scene.ts';
-import { happens, openStage, type Stage } from './stage.ts';
+import { openStage, type Stage } from './stage.ts';
+import { happens } from './waiting.ts';
 
 /** A situation that is brought about step by step, and what must hold in it. */
 export interface Act {

@@ -2,7 +2,7 @@ import { createRelay, type LaneOptions, type Relay, type RelayOptions } from '..
 import { createLogger } from '../../../src/telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../../../src/telemetry/metrics.ts';
 import { startTcpProxy, type TcpProxy } from '../../../src/testing/index.ts';
-import { until } from './stage.ts';
+import { until } from './waiting.ts';
 import { createWire, type Wire } from './wire.ts';
 
 /** A relay in this process, its ways to both servers through proxies of its own. */

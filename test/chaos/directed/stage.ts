@@ -1,7 +1,6 @@
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import pg from 'pg';
-import { sleep } from '../../../src/lifecycle/abort.ts';
 import { migrate } from '../../../src/migrate/index.ts';
 import { query } from '../../support/query.ts';
 import {
@@ -14,6 +13,7 @@ import {
   type StreamMessage,
 } from '../../support/stream-history.ts';
 import { type DirectedRelay, type DirectedRelayOptions, startDirectedRelay } from './relay.ts';
+import { until } from './waiting.ts';
 
 /** A database and a stream of their own on a scene's servers, and what is needed to play one act between them. */
 export interface Stage extends AsyncDisposable {
@@ -125,22 +125,6 @@ export async function openStage({ postgresUrl, natsUrl, name, config }: StageOpt
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
-}
-
-/** False if that has not come about in time. */
-export async function until(condition: () => Promise<boolean> | boolean, withinMs: number): Promise<boolean> {
-  for (const deadlineMs = performance.now() + withinMs; performance.now() < deadlineMs; await sleep(20)) {
-    if (await condition()) return true;
-  }
-  return condition();
-}
-
-/** True if it has come about within that time, which is then not used up. */
-export async function happens(event: Promise<unknown>, withinMs: number): Promise<boolean> {
-  const over = new AbortController();
-  const inTime = await Promise.race([event.then(() => true), sleep(withinMs, over.signal).then(() => false)]);
-  over.abort();
-  return inTime;
 }
 
 const GUARANTEES: readonly (readonly [RegExp, string])[] = [

@@ -2,7 +2,8 @@ import { sleep } from '../../../src/lifecycle/abort.ts';
 import { query } from '../../support/query.ts';
 import { type Act, createDirectedScene } from '../directed/act.ts';
 import type { DirectedRelay } from '../directed/relay.ts';
-import { happens, type Stage, until } from '../directed/stage.ts';
+import type { Stage } from '../directed/stage.ts';
+import { happens, until } from '../directed/waiting.ts';
 
 /** Long enough for a relay that errs to be asleep; one that does not is in no hurry. */
 const ASLEEP_MS = 500;

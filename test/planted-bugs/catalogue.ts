@@ -1,0 +1,5 @@
+import type { PlantedBug } from './bug.ts';
+import { PUBLISHING } from './publishing.ts';
+import { READING } from './reading.ts';
+
+export const CATALOGUE: readonly PlantedBug[] = [...READING, ...PUBLISHING];
