@@ -26,11 +26,13 @@ export interface DirectedRelay extends AsyncDisposable {
 
 export interface DirectedRelayOptions extends Partial<Omit<RelayOptions, 'lanes'>> {
   readonly lane?: Partial<LaneOptions>;
+  /** By way of a pooler. Default: the stage's own URL. */
+  readonly database?: string;
 }
 
 export async function startDirectedRelay(
-  { databaseUrl, natsUrl, stream }: { databaseUrl: string; natsUrl: string; stream: string },
-  { lane, ...options }: DirectedRelayOptions,
+  { databaseUrl: direct, natsUrl, stream }: { databaseUrl: string; natsUrl: string; stream: string },
+  { lane, database: databaseUrl = direct, ...options }: DirectedRelayOptions,
 ): Promise<DirectedRelay> {
   const wires = { postgres: createWire(), nats: createWire() };
   const postgres = await startTcpProxy({

@@ -56,6 +56,9 @@ const parkedBehindAGap: Act = {
     await sleep(500);
     await open.query('commit');
     await stage.untilSequence(2);
+    const { rows } = await stage.pool.query(`select state from postcommit.dead_letters`);
+    if (rows[0]?.state !== 'parked')
+      return [`dead letters: one that nobody retried is ${rows[0]?.state} behind a new start`];
     return stage.violations();
   },
 };
