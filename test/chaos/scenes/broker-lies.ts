@@ -88,6 +88,26 @@ const fullStream: Act = {
   },
 };
 
+/** Refusals trickle in while those before them are being written down. */
+const manyGraves: Act = {
+  name: 'refusals while others are written down, in key ordering',
+  async play(stage, random) {
+    const relay = await stage.startRelay({ lane: { ordering: 'key', deadLetters: 'hold' } });
+    await stage.write(1);
+    await stage.untilSequence(1);
+    await stage.jsm.streams.update(stage.stream, { max_msg_size: 3_000 });
+    relay.nats.throttle(8_000, { direction: 'down' });
+    relay.postgres.delay(20);
+    const client = await stage.client();
+    await client.query('begin');
+    for (let i = 0; i < random.between(40, 60); i++)
+      await stage.write(1, { by: client, key: `patient ${i}`, bytes: 5_000 });
+    await client.query('commit');
+    await until(() => relay.relay.status().lanes[0]?.pending === 0, 10_000);
+    return stage.violations(3_000);
+  },
+};
+
 const steeringHeader: Act = {
   name: 'a header that steers the server',
   config: { allow_rollup_hdrs: true },
@@ -122,6 +142,7 @@ export const brokerLies = createDirectedScene({
     beyondTheWindow,
     strangerInFlight,
     fullStream,
+    manyGraves,
     steeringHeader,
   ],
 });
