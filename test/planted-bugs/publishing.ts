@@ -135,8 +135,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
     edits: [
       {
         file: CHAIN,
-        search:
-          'if (token !== sequence) return gate.doubt(`stored at sequence ${sequence} instead of ${token}`); // L3',
+        search: `if (token !== sequence) return gate.doubt(\`stored at sequence \${sequence} instead of \${token}\`); // L3`,
         replace: '',
       },
       {

@@ -148,8 +148,8 @@ export const READING: readonly PlantedBug[] = [
       },
       {
         file: LISTENER,
-        search: '`the listening session failed: ${message}`);\n    wake();',
-        replace: '`the listening session failed: ${message}`);',
+        search: `\`the listening session failed: \${message}\`);\n    wake();`,
+        replace: `\`the listening session failed: \${message}\`);`,
       },
       { file: 'src/relay/term.ts', search: '() => listener?.listening ?? false', replace: '() => true' },
     ],

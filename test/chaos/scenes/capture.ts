@@ -20,9 +20,13 @@ interface Row {
 interface Cast {
   readonly rows: ReadonlyMap<number, Row>;
   step(): Promise<void>;
+  /** Draws so many positions in this writer's transaction, which begins with it if none is open. */
+  work(writer: number, count: number): Promise<void>;
+  end(writer: number, how: 'commit' | 'rollback'): Promise<void>;
   /** Commits what is open; nobody writes any more. */
   endAll(): Promise<void>;
-  readonly over: boolean;
+  /** Turns are taken between the reader's statements. */
+  improvising: boolean;
 }
 
 /** The real capture on a real server; at every statement of its, writers do what the seed says. */
@@ -55,6 +59,8 @@ async function read(session: Session, cast: Cast, random: Random): Promise<numbe
     reader.accept(seen);
     return seen.events.length;
   };
+  await nextOfTheSameBackend(cast, { look, list: () => reader.list() }, random);
+  cast.improvising = true;
   for (let i = 0; i < STEPS; i++) {
     if (random.chance(0.6)) await look();
     else if (random.chance(0.5)) await reader.list();
@@ -68,10 +74,25 @@ async function read(session: Session, cast: Cast, random: Random): Promise<numbe
   return planned;
 }
 
+/** A large transaction ends, and its backend begins the next before anybody has looked. */
+async function nextOfTheSameBackend(
+  cast: Cast,
+  { look, list }: { look: () => Promise<unknown>; list: () => Promise<unknown> },
+  random: Random,
+): Promise<void> {
+  await cast.work(0, random.between(250, 400));
+  for (const step of [look, list, look]) await step();
+  await cast.end(0, 'commit');
+  await cast.work(0, 1);
+  await cast.work(1, 1);
+  await cast.end(1, 'commit');
+  for (const step of [list, look]) await step();
+}
+
 /** Writers get their turns before a statement, while it is under way, and before its answer is looked at. */
 function among(session: Session, cast: Cast, random: Random): Session {
   const turn = async () => {
-    if (!cast.over && random.chance(0.35)) await cast.step();
+    if (cast.improvising && random.chance(0.35)) await cast.step();
   };
   return {
     ...session,
@@ -92,7 +113,6 @@ function createCast(clients: readonly pg.Client[], random: Random): Cast {
   /** What each writer's open transaction has drawn; null: none is open. */
   const open: (Row[] | null)[] = clients.map(() => null);
   let clock = 0;
-  let over = false;
 
   async function draw(writer: number, count: number): Promise<Row[]> {
     const drawnAt = ++clock;
@@ -114,7 +134,7 @@ function createCast(clients: readonly pg.Client[], random: Random): Cast {
     clock++;
     if (how === 'commit') for (const row of drawn) row.committedAt = clock;
   }
-  async function work(writer: number): Promise<void> {
+  async function work(writer: number, count = sizeOf(random)): Promise<void> {
     if (open[writer] === null) {
       await clients[writer]?.query('begin');
       open[writer] = [];
@@ -124,10 +144,12 @@ function createCast(clients: readonly pg.Client[], random: Random): Cast {
       await draw(writer, random.between(1, 3));
       await clients[writer]?.query('rollback to savepoint before');
     }
-    open[writer]?.push(...(await draw(writer, sizeOf(random))));
+    open[writer]?.push(...(await draw(writer, count)));
   }
   return {
     rows,
+    work,
+    end,
     async step() {
       const writer = random.between(0, clients.length - 1);
       if (open[writer] === null || random.chance(0.35)) return work(writer);
@@ -135,11 +157,9 @@ function createCast(clients: readonly pg.Client[], random: Random): Cast {
       // The same backend's next transaction is another holder.
       if (random.chance(0.5)) await work(writer);
     },
-    get over() {
-      return over;
-    },
+    improvising: false,
     async endAll() {
-      over = true;
+      this.improvising = false;
       for (let writer = 0; writer < clients.length; writer++) await end(writer, 'commit');
     },
   };

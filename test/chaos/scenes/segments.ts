@@ -12,6 +12,7 @@ const unstoredLeaf: Act = {
     const events = random.between(1, 5);
     await stage.write(events);
     if (!(await happens(sending.reached, 5_000))) return ['liveness: nothing was published'];
+    relay.nats.refuse(); // Or it would come back on another connection.
     const isTold = () =>
       relay.lines.some(({ event }) => event === 'segment-unsettled' || event === 'segment-emptied');
     if (!(await until(isTold, 25_000))) return ['harness: no segment came of age'];
@@ -31,6 +32,8 @@ const unstoredRows: Act = {
     const sending = relay.wires.nats.hold('HPUB ');
     for (let row = 1; row <= 3; row++) {
       await stage.write(random.between(1, 3));
+      if (row === 1) await happens(sending.reached, 2_000);
+      relay.nats.refuse(); // Or it would come back on another connection.
       await until(async () => (await stage.log()).length >= row, 3_000);
     }
     if (!(await happens(sending.reached, 1_000))) return ['liveness: nothing was published'];

@@ -1,32 +1,56 @@
 import { planIfLeading } from '../../../src/batch-log/plan.ts';
 import { lastBatch } from '../../../src/batch-log/recover.ts';
+import { sleep } from '../../../src/lifecycle/abort.ts';
 import { rotateIfLeading } from '../../../src/outbox/segments.ts';
 import { openSession } from '../../../src/postgres/session.ts';
 import { startPgBouncer } from '../../support/pgbouncer.ts';
 import { query } from '../../support/query.ts';
+import { createChronicle } from '../chronicle.ts';
 import { type Act, createDirectedScene } from '../directed/act.ts';
 import { happens, until } from '../directed/waiting.ts';
+import { openRelayPlace } from '../system/relays.ts';
 
 /** Behind a pooler nobody can end a former leader's sessions: its plan arrives after the takeover. */
 const latePlan: Act = {
   name: 'a plan that arrives after the takeover',
   async play(stage, random) {
     await using pooler = await startPgBouncer({ port: Number(new URL(stage.databaseUrl).port) });
-    const first = await stage.startRelay({ database: pooler.urlOf(stage.databaseUrl) });
-    await first.untilLane('publishing');
-    const plan = first.wires.postgres.hold('insert into postcommit.batches');
-    await stage.write(random.between(1, 5));
-    if (!(await happens(plan.reached, 8_000))) return ['liveness: nothing was planned'];
-    const frozen = first.wires.postgres.holdAll();
-    const second = await stage.startRelay();
-    if (!(await second.untilLane('publishing', 12_000))) return ['liveness: nobody took over'];
-    await stage.write(3);
-    const stored = await stage.untilSequence(4);
-    plan.release();
-    frozen.release();
-    await happens(first.relay.stop({ graceMs: 0 }), 5_000);
-    await stage.write(2);
-    return stored ? stage.violations() : ['liveness: the successor stored nothing'];
+    const servers = { databaseUrl: pooler.urlOf(stage.databaseUrl), natsUrl: stage.natsUrl };
+    const first = await openRelayPlace('zombie', servers, {
+      options: {
+        lane: { stream: stage.stream, subjects: [`${stage.stream}.>`] },
+        leaseTtlMs: 2_000,
+        retentionMs: 600_000,
+        segmentBytes: 64 * 1024 * 1024,
+        blockMs: 0,
+      },
+      chronicle: createChronicle(),
+    });
+    try {
+      first.start();
+      if (!(await until(() => first.leads, 10_000))) return ['liveness: nobody leads'];
+      const frozen = Promise.withResolvers<void>();
+      const thaw = Promise.withResolvers<void>();
+      const plan = { server: 'postgres', mark: 'insert into postcommit.batches', when: 'sent' } as const;
+      first.lookouts.postgres.await(plan, async () => {
+        first.signal('SIGSTOP');
+        frozen.resolve();
+        await thaw.promise;
+      });
+      await stage.write(random.between(1, 5));
+      if (!(await happens(frozen.promise, 8_000))) return ['liveness: nothing was planned'];
+      const second = await stage.startRelay();
+      if (!(await second.untilLane('publishing', 12_000))) return ['liveness: nobody took over'];
+      const stored = await stage.untilSequence(1);
+      thaw.resolve();
+      // Its plan runs while it is frozen; what it makes of the answer comes later.
+      await sleep(300);
+      first.signal('SIGCONT');
+      await stage.write(2);
+      return stored ? await stage.violations() : ['liveness: the successor stored nothing'];
+    } finally {
+      await first.close();
+    }
   },
 };
 
