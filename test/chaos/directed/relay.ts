@@ -26,13 +26,15 @@ export interface DirectedRelay extends AsyncDisposable {
 
 export interface DirectedRelayOptions extends Partial<Omit<RelayOptions, 'lanes'>> {
   readonly lane?: Partial<LaneOptions>;
+  /** Instead of the one on the stage's stream. */
+  readonly lanes?: readonly LaneOptions[];
   /** By way of a pooler. Default: the stage's own URL. */
   readonly database?: string;
 }
 
 export async function startDirectedRelay(
   { databaseUrl: direct, natsUrl, stream }: { databaseUrl: string; natsUrl: string; stream: string },
-  { lane, database: databaseUrl = direct, ...options }: DirectedRelayOptions,
+  { lane, lanes, database: databaseUrl = direct, ...options }: DirectedRelayOptions,
 ): Promise<DirectedRelay> {
   const wires = { postgres: createWire(), nats: createWire() };
   const postgres = await startTcpProxy({
@@ -48,7 +50,7 @@ export async function startDirectedRelay(
     ...options,
     databaseUrl: () => postgres.through(databaseUrl),
     nats: () => ({ servers: natsUrl.includes(',') ? natsUrl.split(',') : [nats.through(natsUrl)] }),
-    lanes: [{ stream, subjects: [`${stream}.>`], ...lane }],
+    lanes: lanes ?? [{ stream, subjects: [`${stream}.>`], ...lane }],
     logger: createLogger({ destination: { write: (line: string) => void lines.push(JSON.parse(line)) } }),
     metrics,
   });
