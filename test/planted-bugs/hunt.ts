@@ -23,7 +23,8 @@ export async function playOnce({ folder, scene, seed }: HuntOptions): Promise<Ve
   ]);
   if (code === 0) return { kind: 'held' };
   const violations = violationsIn(stdout);
-  const violation = violations.find((text) => !text.startsWith('harness'));
+  const named = violations.filter((text) => !text.startsWith('harness'));
+  const violation = named.find((text) => /^G\d/.test(text)) ?? named[0];
   if (code === 1 && violation !== undefined) return { kind: 'caught', violation };
   return { kind: 'broken', reason: violations[0] ?? `exit code ${code}: ${stderr.slice(-300)}` };
 }
