@@ -15,11 +15,13 @@ export interface Span extends Moment {
   readonly untilMs: number;
 }
 
+type Detail = Readonly<Record<string, unknown>>;
+
 /** The append-only history of a run: kept in memory for the report, and on disk as it happens. */
 export interface Chronicle {
-  note(who: string, what: string, detail?: Readonly<Record<string, unknown>>): void;
-  /** Begins something that lasts; call the result when it is over. */
-  begin(who: string, what: string, detail?: Readonly<Record<string, unknown>>): () => void;
+  note(who: string, what: string, detail?: Detail): void;
+  /** Begins something that lasts; call the result when it is over, with what is known of it then. */
+  begin(who: string, what: string, detail?: Detail): (more?: Detail) => void;
   readonly moments: readonly (Moment | Span)[];
 }
 
@@ -36,8 +38,8 @@ export function createChronicle(path?: string): Chronicle {
     begin(who, what, detail = {}) {
       const atMs = Date.now();
       let over = false;
-      return () => {
-        if (!over) add({ ...detail, atMs, untilMs: Date.now(), who, what });
+      return (more = {}) => {
+        if (!over) add({ ...detail, ...more, atMs, untilMs: Date.now(), who, what });
         over = true;
       };
     },

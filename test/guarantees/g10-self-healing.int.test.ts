@@ -124,6 +124,23 @@ test('where another writer`s messages were among the lost, markers fill their sl
   expect(await relay.count('healedEvents')).toBe(40);
 });
 
+test('a tail that was lost down into what others wrote before the first plan is healed', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await stage.jsm.streams.add({ name: stage.stream, subjects: [`${stage.stream}.>`] });
+  await stage.jsm.jetstream().publish(stage.subject, 'history');
+  await keepCopy();
+  expect(await stage.lastSequence()).toBe(1); // The test's own connection is back as well.
+  for (let i = 0; i < 2; i++) await stage.jsm.jetstream().publish(stage.subject, 'history');
+  await using relay = await stage.startRelay();
+  await relay.until('publishing');
+  await stage.write(5);
+  await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(8);
+  await restoreCopy();
+  await expect.poll(stage.lastSequence, { timeout: 15_000 }).toBe(8);
+  expect((await positionsIn(stage)).slice(-5)).toEqual(countTo(5));
+  expect(relay.lines.filter(({ event }) => event === 'term-failed')).toEqual([]);
+});
+
 test('a marker among the lost comes back as a marker, and its event stays a dead letter until it is retried', async () => {
   await using stage = await openStage({ natsUrl: nats.url });
   await using relay = await stage.startRelay();

@@ -231,14 +231,11 @@ function createCaptureSteps(bounds: CaptureBounds, guards: CaptureGuards) {
     const late = guards.oneSnapshot ? [] : committedOf(state).filter((position) => position > cursor);
     const rows = [...pending.rows, ...late].slice(0, bounds.limit);
     const result = resultOf(rows, { cut: pending.cut || rows.length >= bounds.limit, last: state.last });
-    const bound = guards.cutStopsCursor ? result : { ...result, cut: false };
-    const reached = guards.unseenIsGap
-      ? reach({ look, result: bound, cursor })
-      : Math.max(cursor, rows.at(-1) ?? 0);
+    const reached = reachOf({ look, result, cursor }, guards);
     const openFrom = lowestGap({ gaps, result, cursor, readTo: reached });
     const judged = guards.cutOffCounts ? result : { ...result, cut: false };
     const told = { gaps: look, result: judged, readTo: reached, events: result.events };
-    absorb(guards.passedIsGap && guards.unseenIsGap ? gaps : withoutNew(gaps, guards, rows), told, cursor);
+    absorb(withoutNew(gaps, guards, rows), told, cursor);
     if (!guards.listedAfterSeen) gaps.listed(state.lastListing);
     const planned = plan({ ...state, gaps, cursor: reached, cutBefore: result.cut, look: null }, rows);
     return rows.length === 0 ? planned : { ...planned, log: { readTo: reached, openFrom } };
@@ -296,8 +293,15 @@ function plan(state: State, rows: readonly number[]): State {
   return { ...state, planned: [...planned], visible, before, wrong };
 }
 
-/** New gaps are forgotten: all of them, or those above the highest row that the look brought. */
+function reachOf(read: Parameters<typeof reach>[0], { unseenIsGap, cutStopsCursor }: CaptureGuards): number {
+  const { result, cursor } = read;
+  if (!unseenIsGap) return Math.max(cursor, result.events.at(-1)?.position ?? 0);
+  return reach(cutStopsCursor ? read : { ...read, result: { ...result, cut: false } });
+}
+
+/** The mutants forget new gaps: all of them, or those above the highest row that the look brought. */
 function withoutNew(gaps: Gaps, guards: CaptureGuards, rows: readonly number[]): Gaps {
+  if (guards.passedIsGap && guards.unseenIsGap) return gaps;
   const highest = rows.at(-1) ?? 0;
   return {
     ...gaps,

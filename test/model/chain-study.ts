@@ -167,7 +167,7 @@ export const chainStudy: Study = {
     without('marker sent before its row', {
       where: 'amendments.ts, rowsOf',
       removed: { markerRowFirst: false },
-      of: bounds(2, { crashes: 1, rewinds: 1, repairs: 1 }, { poisoned: 1, restarts: false }),
+      of: bounds(2, { crashes: 1, repairs: 1 }, { poisoned: 1 }),
     }),
     without('event parked before its marker is stored', {
       where: 'lane-letters.ts, settled',
@@ -239,8 +239,8 @@ export const chainStudy: Study = {
     ),
     holding('lost tail, foreign writer and a zombie', bounds(2, { foreign: 1, rewinds: 1, zombies: 1 })),
     holding(
-      'lost tail that nobody is told of, a retry and old packets of both its plans',
-      bounds(1, { rewinds: 1, reconnects: 1, repairs: 1 }, { poisoned: 1, restarts: false }),
+      'lost tail that nobody is told of, a refused and mended event and its old packet',
+      bounds(1, { crashes: 1, rewinds: 1, repairs: 1 }, { poisoned: 1, restarts: false }),
     ),
     holding(
       'lost tail, a refused and mended event and a zombie',

@@ -348,15 +348,24 @@ function flow(leader: Leader, known: Leader['known'], cargo: readonly Cargo[]): 
   return send({ ...leader, mode: 'flow', known, slots: [], settled: 0 }, cargo);
 }
 
-async function compare(world: World, leader: Leader, { guards }: Rules): Promise<World | undefined> {
-  if (leader.known === undefined) {
+async function compare(world: World, leader: Leader, rules: Rules): Promise<World | undefined> {
+  const { guards } = rules;
+  if (leader.known === undefined && guards.fence) {
     const older = world.leaders.some(({ epoch, writing }) => epoch < leader.epoch && writing !== null);
-    if (guards.fence && older) return undefined; // The lock waits for their commit.
-    if (guards.fence && leader.epoch !== world.leaseEpoch) return withoutLeader(world, leader);
+    if (older) return undefined; // The lock waits for their commit.
+    if (leader.epoch !== world.leaseEpoch) return withoutLeader(world, leader);
   }
   const known = leader.known && { settledTo: settledToOf(leader), decided: leader.known.decided };
   const seen = guards.readBack ? world.stream : presumed(world);
-  const result = await compareWithStream(world.log, seen, known);
+  return writeDown(world, leader, { rules, result: await compareWithStream(world.log, seen, known) });
+}
+
+/** As `stream-outlet.ts` takes over what a comparison found. */
+async function writeDown(
+  world: World,
+  leader: Leader,
+  { rules: { guards }, result }: { rules: Rules; result: Awaited<ReturnType<typeof compareWithStream>> },
+): Promise<World> {
   const buried = await bury(guards.marker ? leader.refusal : null, result.refill);
   const last = world.log.at(-1);
   const log = logOf({ epoch: leader.epoch, settledTo: result.settledTo, last });
@@ -378,10 +387,19 @@ async function compare(world: World, leader: Leader, { guards }: Rules): Promise
   if (!guards.marker && leader.refusal !== null)
     return shorten(world, { ...judged, refusal: leader.refusal }, { ...result, amends });
   if (!guards.markerRowFirst) return markUnlogged(world, judged, { rows, dead, cargo, amends, guards });
-  if (rows.length === 0) return withLeader(world, flow(judged, amends, cargo));
-  if (guards.epoch && leader.epoch !== world.leaseEpoch) return withoutLeader(world, leader);
   const letters = guards.parkedAfterMarker ? dead : dead.map(([position]) => [position, 'parked'] as const);
-  return withLeader(world, { ...judged, writing: { rows, letters, cargo, amends } });
+  return beginWriting(world, judged, { writing: { rows, letters, cargo, amends }, guards });
+}
+
+function beginWriting(
+  world: World,
+  leader: Leader,
+  { writing, guards }: { writing: Writing; guards: ChainGuards },
+): World {
+  if (writing.rows.length === 0)
+    return withLeader(world, flow(leader, writing.amends ?? undefined, writing.cargo));
+  if (guards.epoch && leader.epoch !== world.leaseEpoch) return withoutLeader(world, leader);
+  return withLeader(world, { ...leader, writing });
 }
 
 /** Without a read-back: what the last sequence covers is taken for what was planned. */
@@ -436,12 +454,8 @@ function markUnlogged(
 ): World {
   const logged = rows.filter(({ kind }) => kind !== 'marker');
   const letters = new Map([...world.letters, ...dead]);
-  if (logged.length === 0) return withLeader({ ...world, letters }, flow(leader, amends, cargo));
-  if (guards.epoch && leader.epoch !== world.leaseEpoch) return withoutLeader(world, leader);
-  return withLeader(
-    { ...world, letters },
-    { ...leader, writing: { rows: logged, letters: [], cargo, amends } },
-  );
+  const writing: Writing = { rows: logged, letters: [], cargo, amends };
+  return beginWriting({ ...world, letters }, leader, { writing, guards });
 }
 
 function writeFates(world: World, leader: Leader): World {

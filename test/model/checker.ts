@@ -86,18 +86,35 @@ function createGraph<S>(model: Model<S>) {
   };
 
   function visit(state: S, origin: Origin): { number: number; violated?: Answer } {
+    // Before anything else: what went wrong may be no part of the state's name.
+    const what = model.violation(state);
+    if (what !== undefined) {
+      const trace = origin.parent < 0 ? [] : [...traceTo(origin.parent), origin.label];
+      return { number: -1, violated: { kind: 'violated', what, trace } };
+    }
     const key = model.key(state);
     const known = numbers.get(key);
     if (known !== undefined) return { number: known };
     const number = origins.length;
     numbers.set(key, number);
     origins.push(origin);
-    const what = model.violation(state);
-    if (what !== undefined) return { number, violated: { kind: 'violated', what, trace: traceTo(number) } };
     if (model.goal !== undefined) faultless.push([]);
     if (model.goal?.(state)) goals.push(number);
     waiting.set(number, state);
     return { number };
+  }
+
+  /** Which states lead to a goal without a fault. */
+  function reaching(): Uint8Array {
+    const reaches = new Uint8Array(origins.length);
+    for (const goal of goals) reaches[goal] = 1;
+    const queue = [...goals];
+    for (let at = queue.pop(); at !== undefined; at = queue.pop()) {
+      const fresh = (faultless[at] ?? []).filter((before) => reaches[before] === 0);
+      for (const before of fresh) reaches[before] = 1;
+      queue.push(...fresh);
+    }
+    return reaches;
   }
 
   return {
@@ -126,17 +143,7 @@ function createGraph<S>(model: Model<S>) {
     /** A state from which no run without further faults reaches the goal; only to be asked of the whole graph. */
     stuck(): Answer | undefined {
       if (model.goal === undefined) return undefined;
-      const reaches = new Uint8Array(origins.length);
-      const queue = [...goals];
-      for (const goal of goals) reaches[goal] = 1;
-      for (let at = queue.pop(); at !== undefined; at = queue.pop()) {
-        for (const before of faultless[at] ?? []) {
-          if (reaches[before] === 1) continue;
-          reaches[before] = 1;
-          queue.push(before);
-        }
-      }
-      const number = reaches.indexOf(0);
+      const number = reaching().indexOf(0);
       if (number < 0) return undefined;
       return { kind: 'violated', what: 'STUCK: no run without faults ends well', trace: traceTo(number) };
     },

@@ -1,10 +1,7 @@
 import { parseArgs } from 'node:util';
-import { captureStudy } from './capture.ts';
-import { chainStudy } from './chain-study.ts';
 import { check, type Report } from './checker.ts';
+import { STUDIES } from './studies.ts';
 import type { Mutant, Run, Study } from './study.ts';
-
-const STUDIES: readonly Study[] = [captureStudy, chainStudy];
 
 const USAGE = `npm run model [-- --only NAME] [--mutants] [--json]
 
@@ -50,13 +47,22 @@ async function main(): Promise<void> {
   };
   for (const study of studies) {
     if (!values.json) process.stdout.write(`\n${study.name}: ${study.about}\n`);
-    for (const run of study.runs) add(lineOfRun(study, run, await check(run.model(), run)));
-    if (!values.mutants) continue;
-    for (const mutant of study.mutants) add(lineOfMutant(study, mutant, await check(mutant.model(), mutant)));
-    for (const limit of study.limits ?? []) add(lineOfLimit(study, limit, await check(limit.model(), limit)));
+    for await (const line of linesOf(study, values.mutants)) add(line);
   }
   if (values.json) process.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
   if (lines.some(({ ok }) => !ok)) process.exitCode = 1;
+}
+
+async function* linesOf(study: Study, mutants: boolean): AsyncGenerator<Line> {
+  for (const run of study.runs) yield lineOfRun(study, run, await check(await run.model(), run));
+  if (!mutants) return;
+  for (const mutant of study.mutants)
+    yield lineOfMutant(study, mutant, {
+      intact: await check(await mutant.intact(), mutant),
+      report: await check(await mutant.model(), mutant),
+    });
+  for (const limit of study.limits ?? [])
+    yield lineOfLimit(study, limit, await check(await limit.model(), limit));
 }
 
 function lineOfRun(study: Study, { name }: Run, report: Report): Line {
@@ -64,10 +70,15 @@ function lineOfRun(study: Study, { name }: Run, report: Report): Line {
   return { study: study.name, kind: 'run', name, ok, outcome: ok ? 'holds' : 'VIOLATED', ...factsOf(report) };
 }
 
-function lineOfMutant(study: Study, { name, where, expect }: Mutant, report: Report): Line {
+function lineOfMutant(
+  study: Study,
+  { name, where, expect }: Mutant,
+  { intact, report }: { intact: Report; report: Report },
+): Line {
+  const sound = intact.answer.kind === 'holds' && intact.complete;
   const refuted = report.answer.kind === 'violated';
-  const ok = expect === 'refuted' ? refuted : !refuted && report.complete;
-  const outcome = refuted ? 'refuted' : report.complete ? 'redundant' : 'not refuted';
+  const ok = sound && (expect === 'refuted' ? refuted : !refuted && report.complete);
+  const outcome = !sound ? 'no proof' : refuted ? 'refuted' : report.complete ? 'redundant' : 'not refuted';
   return { study: study.name, kind: 'mutant', name, where, ok, outcome, ...factsOf(report) };
 }
 

@@ -14,7 +14,7 @@ export interface Study {
 /** A bounded state space in which nothing may go wrong. */
 export interface Run {
   readonly name: string;
-  model(): Model<unknown>;
+  model(): Model<unknown> | Promise<Model<unknown>>;
   readonly maxStates: number;
   /** Part of `npm test`: complete within a second or two. */
   readonly quick: boolean;
@@ -25,9 +25,9 @@ export interface Mutant {
   readonly name: string;
   /** Where the guard is in the product. */
   readonly where: string;
-  model(): Model<unknown>;
+  model(): Model<unknown> | Promise<Model<unknown>>;
   /** The same with all guards: nothing may go wrong there, or the counterexample would say nothing of the guard. */
-  intact(): Model<unknown>;
+  intact(): Model<unknown> | Promise<Model<unknown>>;
   readonly maxStates: number;
   /**
    * `refuted`: a counterexample must be found. `redundant`: taken away alone it costs nothing within these bounds, for

@@ -102,12 +102,27 @@ async function isSettled({ pool, brokers, stream }: World): Promise<boolean> {
   return messages >= committed && last_seq >= planned && effects >= consumed && letters === 0;
 }
 
-function measure({ relays }: World): { stop(): Promise<void> } {
+const SAMPLE_MS = 500;
+
+/** What is committed and stored in each half second, and how much memory the relays take. */
+function measure({ relays, writers, brokers, stream, chronicle }: World): { stop(): Promise<void> } {
   const stopping = new AbortController();
   const done = (async () => {
+    let [committed, stored] = [0, 0];
     while (!stopping.signal.aborted) {
+      const over = {
+        commits: chronicle.begin('commits', 'sample'),
+        stored: chronicle.begin('stored', 'sample'),
+      };
+      await sleep(SAMPLE_MS, stopping.signal);
       await Promise.all(relays.map((relay) => relay.measure()));
-      await sleep(500, stopping.signal);
+      over.commits({ value: writers.counts.committed - committed });
+      committed = writers.counts.committed;
+      const last = await brokers.jsm.streams.info(stream).catch(() => undefined);
+      if (last !== undefined) {
+        over.stored({ value: Math.max(0, last.state.last_seq - stored) });
+        stored = last.state.last_seq;
+      }
     }
   })();
   return {

@@ -1,0 +1,97 @@
+import { describe, expect, test } from 'vitest';
+import type { Batch, BatchKind } from '../../src/batch-log/batch.ts';
+import { amend, judgeLetters } from '../../src/relay/amendments.ts';
+import { createLaneLetters } from '../../src/relay/lane-letters.ts';
+import { createLaneLog } from '../../src/relay/lane-log.ts';
+import { placementOf } from '../../src/relay/placement.ts';
+import type { Reconciliation } from '../../src/relay/reconcile.ts';
+
+function row(kind: BatchKind, firstSequence: number, positions: readonly [number, number]): Batch {
+  const [from, to] = positions;
+  return {
+    stream: 's',
+    incarnation: 'i',
+    batch: 1,
+    epoch: 1,
+    ordering: 'stream',
+    kind,
+    firstSequence,
+    lastSequence: firstSequence + to - from,
+    settledTo: 2,
+    settledBatch: null,
+    positions: [from, to],
+    parked: [],
+    readTo: to,
+    openFrom: to + 1,
+  };
+}
+
+function reconciliation(rows: readonly Batch[], more: Partial<Reconciliation> = {}): Reconciliation {
+  return {
+    decided: 0,
+    settledTo: null,
+    refill: [],
+    displaced: [],
+    found: [],
+    placement: placementOf(rows),
+    foreign: 0,
+    strays: 0,
+    unplanned: [],
+    highestPosition: 0,
+    lost: 0,
+    newlySettled: 0,
+    ...more,
+  };
+}
+
+function logBehind(last: Batch, settledTo: number | null) {
+  const settled = () => ({ settledTo, settledBatch: null });
+  const log = createLaneLog({ stream: 's', ordering: 'stream', epoch: 2, settled });
+  log.restart(last, 'i');
+  return log;
+}
+
+describe('what a comparison adds to the log', () => {
+  const last = row('new', 1, [1, 2]);
+  const slots = [1, 2].map((position) => ({
+    sequence: position,
+    position,
+    what: 'event' as const,
+    unlogged: false,
+  }));
+
+  test('that less is stored than the newest row says, behind the end of the plan', () => {
+    const { rows } = amend(logBehind(last, null), reconciliation([last]), { slots, believed: 2 });
+    expect(rows).toMatchObject([
+      { kind: 'new', batch: 2, firstSequence: 3, lastSequence: 2, settledTo: null, positions: [], readTo: 2 },
+    ]);
+  });
+
+  test('nothing, if as much is stored as it says', () => {
+    const compared = reconciliation([last], { decided: 2, settledTo: 2 });
+    expect(amend(logBehind(last, 2), compared, { slots: [], believed: 2 }).rows).toEqual([]);
+  });
+});
+
+describe('a letter whose leader died before it wrote down what became of it', () => {
+  const fatesOf = (rows: readonly Batch[]) => {
+    const letters = createLaneLetters({ stream: 's', policy: 'skip', atMost: 10 });
+    letters.restart([{ id: 1, position: 1, key: null, state: 'marking', outcome: 'refused' }]);
+    judgeLetters(reconciliation(rows, { decided: 2 }), letters);
+    return letters.takeFates();
+  };
+  const planned = row('new', 1, [1, 2]);
+  const marked = row('marker', 1, [1, 1]);
+
+  test('is parked once its marker is stored', () => {
+    expect(fatesOf([planned, marked])).toEqual({ marked: [1], stored: [] });
+  });
+
+  test('is over when the log says that the event was found: it was quicker than its marker', () => {
+    expect(fatesOf([planned, marked, row('found', 1, [1, 1])])).toEqual({ marked: [], stored: [1] });
+  });
+
+  test('is parked if its rows are settled for so long that they are not read any more', () => {
+    expect(fatesOf([])).toEqual({ marked: [1], stored: [] });
+  });
+});

@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import type { BrokerLink } from '../../src/jetstream/index.ts';
+import { createGate } from '../../src/relay/gate.ts';
+import type { LaneMeter } from '../../src/relay/lane-meter.ts';
+
+function createRig() {
+  let reconnected: () => void = () => undefined;
+  const link = {
+    onReconnect(listener: () => void) {
+      reconnected = listener;
+      return () => undefined;
+    },
+  } as unknown as BrokerLink;
+  const meter = { paused: () => undefined, resumed: () => undefined } as unknown as LaneMeter;
+  const gate = createGate({ link, meter, onClose: () => undefined, wake: () => undefined });
+  return { gate, reconnect: () => reconnected() };
+}
+
+test('a comparison opens the gate', () => {
+  const { gate, reconnect } = createRig();
+  reconnect();
+  gate.comparing();
+  gate.open(true);
+  expect(gate.state.kind).toBe('flowing');
+});
+
+test('a comparison that a reconnect has overtaken leaves it closed (L4)', () => {
+  const { gate, reconnect } = createRig();
+  gate.comparing();
+  reconnect();
+  gate.open(true);
+  expect(gate.state).toMatchObject({ kind: 'doubt', why: expect.stringContaining('restored') });
+  gate.comparing();
+  gate.open(true);
+  expect(gate.state.kind).toBe('flowing');
+});
