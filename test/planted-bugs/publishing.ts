@@ -1,0 +1,186 @@
+import type { PlantedBug } from './bug.ts';
+
+const CHAIN = 'src/relay/chain.ts';
+const KEY_OUTLET = 'src/relay/key-outlet.ts';
+
+/** Of plans and of what becomes of them on the wire. */
+export const PUBLISHING: readonly PlantedBug[] = [
+  {
+    name: 'no durability barrier',
+    guarantee: 'G2',
+    removes: 'the synchronous commit of the plan, which flushes what its read saw',
+    edits: [
+      {
+        file: 'src/relay/term.ts',
+        search: "synchronous_commit: 'on',",
+        replace: "synchronous_commit: 'off',",
+      },
+    ],
+    scenes: ['flush'],
+  },
+  {
+    name: 'publish before the batch row is committed',
+    guarantee: 'G2, write-ahead (L1)',
+    removes: 'waiting for the plan before its messages are sent',
+    edits: [
+      {
+        file: 'src/relay/plan-look.ts',
+        search:
+          "  if ((await writing) === 'fenced') return 'fenced';\n  planned();\n  for (const draft of drafts) draft.commit(); // L1",
+        replace:
+          "  for (const draft of drafts) draft.commit();\n  if ((await writing) === 'fenced') return 'fenced';\n  planned();",
+      },
+    ],
+    scenes: ['crashes'],
+  },
+  {
+    name: 'no read-back after a crash',
+    guarantee: 'G1',
+    removes:
+      'reading the messages in doubt: everything up to the last sequence is taken for what was planned',
+    edits: [
+      {
+        file: 'src/relay/reconcile.ts',
+        search: 'const messages = await readBack(link, { stream: stream.name, from: start, to, signal });',
+        replace:
+          "void [link, readBack, signal];\n    const messages = Array.from({ length: Math.max(0, to - start + 1) }, (_, i) => ({ kind: 'gone' as const, sequence: start + i }));",
+      },
+      {
+        file: 'src/relay/reconcile.ts',
+        search: 'const wasStored = storedUnless(context, last);',
+        replace: 'void storedUnless;\n    const wasStored = () => true;',
+      },
+    ],
+    scenes: ['crashes'],
+  },
+  {
+    name: 'a plan shortened instead of a marker',
+    guarantee: 'a slot is for one event (2.4)',
+    removes: 'the marker in the slot of a refused event: later events move up',
+    edits: [
+      {
+        file: 'src/relay/burial.ts',
+        search: `refill: slots.map((one) =>
+          one.what === 'event' && dead.has(one.position) ? { ...one, what: 'marker', unlogged: true } : one,
+        ),`,
+        replace: `refill: slots
+          .filter((one) => one.what !== 'event' || !dead.has(one.position))
+          .map((one, i) => ({ ...one, sequence: (slots[0]?.sequence ?? 0) + i })),`,
+      },
+    ],
+    scenes: ['crashes'],
+  },
+  {
+    name: 'healing with message ids',
+    guarantee: 'G1, G10',
+    removes: 'repeats without a message id: duplicate tables swallow them',
+    edits: [
+      {
+        file: 'src/relay/cargo.ts',
+        search: "return { kind: 'event', event, messageId: null };",
+        replace: "return { kind: 'event', event, messageId: event.eventId };",
+      },
+    ],
+    scenes: ['broker-lies'],
+  },
+  {
+    name: 'trusting duplicate acks',
+    guarantee: 'G1',
+    removes: 'the look into the stream after a duplicate ack (key ordering): it counts as stored',
+    edits: [
+      {
+        file: KEY_OUTLET,
+        search: `        if (duplicates.size === 0) firstDuplicateAtMs = performance.now();
+        if (event !== undefined) duplicates.set(event.position, outcome.sequence);
+        verifyDuplicates();`,
+        replace: `        queue.done(token);
+        void event;
+        changed();
+        pump();`,
+      },
+    ],
+    scenes: ['broker-lies'],
+  },
+  {
+    name: 'missing message id',
+    guarantee: 'G3 inside the window (key ordering)',
+    removes: 'the message id of events outside the chain',
+    edits: [
+      {
+        file: KEY_OUTLET,
+        search: 'encodeHeaders(event, { stream, source, messageId, expectedLastSequence: null })',
+        replace:
+          'encodeHeaders(event, { stream, source, messageId: messageId && null, expectedLastSequence: null })',
+      },
+    ],
+    scenes: ['broker-lies'],
+  },
+  {
+    name: 'blind retry past the window',
+    guarantee: 'G3 (key ordering)',
+    removes: 'the look-up of what is in doubt: it is sent again, however old it is',
+    edits: [
+      {
+        file: 'src/relay/look-up.ts',
+        search: 'const stored = await findIn(stream, doubtful, { link, source, signal });',
+        replace: 'void [findIn, link, source, signal];\n  const stored = new Map<number, number>();',
+      },
+    ],
+    scenes: ['broker-lies'],
+  },
+  {
+    name: 'acks counted at any sequence',
+    guarantee: 'a slot is for one event (L2, L3)',
+    removes: 'the comparison of an ack with its slot, and the expected sequence, which covers for it',
+    edits: [
+      {
+        file: CHAIN,
+        search: `if (token !== sequence) return gate.doubt(\`stored at sequence \${sequence} instead of \${token}\`); // L3`,
+        replace: '',
+      },
+      {
+        file: CHAIN,
+        search: 'const cargo = slots.settle(sequence);',
+        replace: 'const cargo = slots.settle(token); void sequence;',
+      },
+      {
+        file: CHAIN,
+        search: 'expectedLastSequence: sequence - 1 }',
+        replace: 'expectedLastSequence: sequence && null }',
+      },
+    ],
+    scenes: ['broker-lies'],
+  },
+  {
+    name: 'attempts burned by outage',
+    guarantee: 'G7',
+    removes: 'the difference between a full stream and an event that can never be stored',
+    edits: [
+      {
+        file: CHAIN,
+        search: "else if (outcome.kind === 'refused') refuse(token, outcome.reason);",
+        replace:
+          "else if (outcome.kind === 'refused' || outcome.kind === 'saturated') refuse(token, outcome.reason);",
+      },
+    ],
+    scenes: ['broker-lies'],
+  },
+  {
+    name: 'header pass-through',
+    guarantee: 'G1: a header erases the stream',
+    removes: 'the refusal of reserved headers, in the database and before the wire',
+    edits: [
+      {
+        file: 'migrations/0000_postcommit.sql',
+        search: "IF name ~* '^(nats|postcommit)-' THEN",
+        replace: 'IF false THEN',
+      },
+      {
+        file: 'src/jetstream/headers.ts',
+        search: 'const RESERVED = /^(nats|postcommit)-/i;',
+        replace: 'const RESERVED = /^never$/;',
+      },
+    ],
+    scenes: ['broker-lies'],
+  },
+];
