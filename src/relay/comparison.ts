@@ -9,8 +9,9 @@ import { adoptStream, recreated } from './adopt.ts';
 import type { Adopted, Adoption, LaneContext } from './lane.ts';
 import type { LaneLetters } from './lane-letters.ts';
 import type { LaneLog } from './lane-log.ts';
+import type { Lineage } from './lineage.ts';
 import type { Outlet } from './outlet.ts';
-import { type PreparedStream, prepareStream } from './prepare-stream.ts';
+import type { PreparedStream, PrepareOptions } from './prepare-stream.ts';
 
 /** How a lane leaves doubt and pauses: it finds its stream, makes sure it is the one planned for, and compares. */
 export interface Comparing {
@@ -29,11 +30,15 @@ export interface ComparingOptions {
   readonly outlet: Outlet;
   readonly log: LaneLog;
   readonly letters: LaneLetters;
+  readonly lineage: Lineage;
+  /** Finds the stream, under the name that the log has for it. */
+  readonly prepare: (how: PrepareOptions) => Promise<PreparedStream>;
   readonly know: (stream: StreamState) => void;
 }
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over a pending adoption, its parts named below.
-export function createComparing({ context, outlet, log, letters, know }: ComparingOptions): Comparing {
+export function createComparing(parts: ComparingOptions): Comparing {
+  const { context, outlet, log, letters, lineage, prepare, know } = parts;
   const { options, session, link, closing } = context;
   const { gate } = outlet;
   let adoption: { mode: Adoption; done: Deferred<Adopted> } | undefined;
@@ -77,9 +82,9 @@ export function createComparing({ context, outlet, log, letters, know }: Compari
     const giveUp = adoption !== undefined;
     const provision = context.provision || giveUp;
     const planned = last !== undefined && !giveUp;
-    const prepared = await prepareStream(link, options, { provision, planned, signal });
+    const prepared = await prepare({ provision, planned, signal });
     if (prepared.kind === 'unfit') return withoutStream(prepared, last);
-    const { state: stream } = prepared;
+    const stream = await lineage.recognise(prepared.state, last, signal);
     know(stream);
     if (last !== undefined && last.incarnation !== stream.created) return withAnother(stream, last, signal);
     const outcome = await outlet.compare({ stream, last, giveUp, signal });

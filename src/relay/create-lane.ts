@@ -8,8 +8,9 @@ import { createKeyOutlet } from './key-outlet.ts';
 import { type Lane, type LaneContext, MAX_PENDING, MAX_PENDING_BYTES } from './lane.ts';
 import { createLaneLetters } from './lane-letters.ts';
 import { createLaneLog } from './lane-log.ts';
+import { createLineage } from './lineage.ts';
 import type { Outlet } from './outlet.ts';
-import { prepareStream } from './prepare-stream.ts';
+import { type PreparedStream, type PrepareOptions, prepareStream } from './prepare-stream.ts';
 import { createStreamOutlet } from './stream-outlet.ts';
 import { createWatchers } from './watchers.ts';
 
@@ -59,7 +60,12 @@ export function createLane(context: LaneContext): Lane {
     slotted: ordering === 'stream',
     changed,
   });
-  const comparing = createComparing({ context, outlet, log, letters, know });
+  const lineage = createLineage(context);
+  const prepare = async (how: PrepareOptions): Promise<PreparedStream> => {
+    const prepared = await prepareStream(link, options, how);
+    return prepared.kind === 'fit' ? { ...prepared, state: lineage.named(prepared.state) } : prepared;
+  };
+  const comparing = createComparing({ context, outlet, log, letters, lineage, prepare, know });
   /** Nothing is left to do for a stream that is no lane any more. */
   let ended = false;
 
@@ -139,7 +145,7 @@ export function createLane(context: LaneContext): Lane {
     async repeat(request) {
       if (!flows()) return 'later';
       // What made an operator try again may be a limit that was raised a moment ago.
-      const prepared = await prepareStream(link, options, { provision: false, planned: true });
+      const prepared = await prepare({ provision: false, planned: true });
       if (prepared.kind === 'fit' && prepared.state.created === known?.state.created) know(prepared.state);
       const written = drafter.repeat(request, AbortSignal.timeout(REPEAT_PATIENCE_MS));
       context.wake();
@@ -155,7 +161,7 @@ export function createLane(context: LaneContext): Lane {
     async probe() {
       if (!flows() || !link.connected || ended) return;
       const { expectedEnd, settledTo } = outlet;
-      const prepared = await prepareStream(link, options, { provision: false, planned: true });
+      const prepared = await prepare({ provision: false, planned: true });
       if (prepared.kind === 'unfit') return gate.doubt('the stream could not be looked up');
       const { created, lastSequence } = prepared.state;
       if (created !== known?.state.created) return gate.doubt('the stream was made anew');

@@ -56,6 +56,35 @@ test('a stream that was deleted is made anew when it is adopted', async () => {
   await untilPositions(stage, [11, 12]);
 });
 
+test.each(['stream', 'key'] as const)(
+  'NATS restarted, the stream configured anew and NATS restarted again: the same stream, whatever its creation time (%s)',
+  async (ordering) => {
+    await using own = await startNats();
+    await using stage = await openStage({ natsUrl: own.url });
+    const created = async () => {
+      await stage.lastSequence(); // Waits for the connection.
+      return (await stage.jsm.streams.info(stage.stream)).created;
+    };
+    await using relay = await stage.startRelay({ lane: { ordering } });
+    await stage.write(100);
+    await untilPositions(stage, countTo(100));
+    const before = await created();
+    for (const bound of [1_000_000, 2_000_000]) {
+      own.kill('SIGKILL');
+      await own.start();
+      await created();
+      await stage.jsm.streams.update(stage.stream, { max_msgs: bound });
+      await stage.write(1);
+    }
+    await relay.until('publishing');
+    await untilPositions(stage, countTo(102));
+    if (own.version.startsWith('2.9.')) expect(await created()).not.toBe(before);
+    await recreate(stage);
+    await stage.write(1);
+    await untilReason(relay, 'postcommit adopt');
+  },
+);
+
 test('relays killed in the midst of a republishing lose and double nothing', async () => {
   await using stage = await openStage({ natsUrl: nats.url });
   {

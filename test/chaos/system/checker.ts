@@ -28,6 +28,8 @@ export interface Evidence {
   readonly effects: readonly string[];
   /** Of the relay, in any state. */
   readonly letters: readonly Letter[];
+  /** Positions of events that had to leave their place: a stranger took it, a tail was lost, or they were dead for a while. */
+  readonly displaced: readonly number[];
   readonly log: readonly LogRow[];
   /** Where nothing was pruned: the whole outbox, to audit the log row by row. */
   readonly history: History | undefined;
@@ -100,18 +102,17 @@ function once({ ordering }: Evidence, ours: readonly StreamMessage[]): string[] 
   );
 }
 
-/** Versions of a patient rise. What had to leave its place is excused: displaced by a stranger, or dead for a while. */
+/** Versions of a patient rise. What had to leave its place is excused. */
 function inOrder(evidence: Evidence, ours: readonly StreamMessage[]): string[] {
-  const { ordering, ledger, letters, log } = evidence;
+  const { ordering, ledger } = evidence;
   if (ordering === 'none') return [];
   const versions = new Map(ledger.map(({ id, key, version }) => [id, { key, version }]));
-  const dead = new Set(letters.map(({ id }) => id));
-  const moved = movedPositions(log);
+  const displaced = new Set(evidence.displaced);
   const last = new Map<string, { version: number; sequence: number }>();
   const behind: string[] = [];
   for (const { eventId, position, sequence } of ours) {
     const entry = versions.get(eventId);
-    if (entry === undefined || dead.has(eventId) || moved.has(position)) continue;
+    if (entry === undefined || displaced.has(position)) continue;
     const before = last.get(entry.key);
     if (before !== undefined && before.version > entry.version)
       behind.push(
@@ -120,12 +121,6 @@ function inOrder(evidence: Evidence, ours: readonly StreamMessage[]): string[] {
     last.set(entry.key, { version: entry.version, sequence });
   }
   return several('G4 order', behind, (text) => text);
-}
-
-/** Planned once more at another place: what a foreign message, or a lost tail behind one, had displaced. */
-function movedPositions(log: readonly LogRow[]): Set<number> {
-  const moved = log.filter(({ kind }) => kind === 'again' || kind === 'found' || kind === 'retry');
-  return new Set(moved.flatMap(({ positions }) => positions));
 }
 
 function oneEffect({ effects, ledger, lateMs }: Evidence): string[] {

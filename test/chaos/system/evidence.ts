@@ -15,6 +15,7 @@ export async function gatherEvidence(world: World, { lateMs }: Pick<Evidence, 'l
   const letters = await pool.query(
     `select event_id as id, state, outcome, reason from postcommit.dead_letters where consumer is null`,
   );
+  const displaced = await pool.query('select distinct position::float8 from chaos.displaced');
   const log = await readLog(pool, stream);
   const messages = await readStream(brokers.jsm, stream);
   return {
@@ -23,6 +24,7 @@ export async function gatherEvidence(world: World, { lateMs }: Pick<Evidence, 'l
     messages,
     effects: effects.rows.map(({ id }) => id),
     letters: letters.rows,
+    displaced: displaced.rows.map(({ position }) => position),
     log,
     history:
       plan.retention === 'long'

@@ -10,6 +10,27 @@ export const SCHEMA = `
   create index on chaos.effect (event_id)`;
 
 /**
+ * Which events had to leave their place: planned once more, found elsewhere, or dead for a while. The relay prunes what
+ * says so, and the checker asks at the end.
+ */
+export const DISPLACEMENTS = `
+  create table chaos.displaced (position bigint not null);
+  create function chaos.note_plan() returns trigger language plpgsql as $$
+  begin
+    insert into chaos.displaced select generate_series(lower(r), upper(r) - 1) from unnest(new.positions) r;
+    return null;
+  end $$;
+  create function chaos.note_letter() returns trigger language plpgsql as $$
+  begin
+    insert into chaos.displaced values (new.position);
+    return null;
+  end $$;
+  create trigger note_plan after insert on postcommit.batches for each row
+    when (new.kind in ('again', 'found', 'retry')) execute function chaos.note_plan();
+  create trigger note_letter after insert on postcommit.dead_letters for each row
+    when (new.consumer is null) execute function chaos.note_letter()`;
+
+/**
  * Changes one patient `$2` times and records each change twice, in the ledger and in the outbox, in one statement. The
  * row's lock comes before the positions are drawn, so that versions of a patient are in the order of positions.
  */

@@ -7,7 +7,7 @@ import { type Brokers, startBrokers } from './brokers.ts';
 import { type ConsumerPlace, openConsumerPlace } from './consumers.ts';
 import type { Plan } from './plan.ts';
 import { openRelayPlace, type RelayPlace } from './relays.ts';
-import { SCHEMA } from './schema.ts';
+import { DISPLACEMENTS, SCHEMA } from './schema.ts';
 import { createWriters, type Writers } from './writers.ts';
 
 /** Everything that runs in a run of the whole system. */
@@ -59,6 +59,7 @@ export async function openWorld({ seed, plan, chronicle, historyPath }: WorldOpt
     pool.on('error', () => undefined);
     stack.defer(() => pool.end());
     await pool.query(SCHEMA);
+    await pool.query(DISPLACEMENTS);
     const servers = { databaseUrl: postgres.url, natsUrl: brokers.url };
     const places = await Promise.all(
       [1, 2].map((number) =>
