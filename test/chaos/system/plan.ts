@@ -78,8 +78,9 @@ export function createPlan(random: Random, { seconds }: { seconds: number }): Pl
     deadLetters: random.fork('dead letters').pick(['skip', 'hold']),
     retention: random.fork('retention').pick(['short', 'long']),
     brokers,
-    // In `key` ordering ids are all there is against repeats, and faults last longer than half of this window.
-    duplicateWindowMs: random.fork('window').pick([2_000, 120_000]),
+    // In `key` ordering ids are all there is against repeats. A relay is frozen for up to six seconds, and what it wakes
+    // up with may be repeated inside this window only.
+    duplicateWindowMs: random.fork('window').pick([8_000, 120_000]),
     faults: planFaults(random.fork('faults'), { seconds, kinds: kindsFor(brokers) }),
   };
 }
