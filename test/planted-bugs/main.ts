@@ -1,14 +1,14 @@
-import { rm } from 'node:fs/promises';
 import { Command, InvalidArgumentError } from 'commander';
+import { messageOf } from '../../src/errors.ts';
 import type { PlantedBug } from './bug.ts';
 import { CATALOGUE } from './catalogue.ts';
 import { playOnce } from './hunt.ts';
-import { plantInto } from './tree.ts';
+import { plantTree } from './tree.ts';
 
 const program = new Command('planted-bugs')
   .description('Takes guards out of the product one after the other: the chaos suite has to notice each.')
   .option('--only <names>', 'bugs, by commas', parseBugs, CATALOGUE)
-  .option('--seeds <n>', 'how many seeds a bug has at most', Number, 5)
+  .option('--seeds <n>', 'how many seeds a bug has at most', parseCount, 5)
   .option('--no-control', 'does not play the same scenes on the unmodified tree')
   .option('--json', 'prints the table as JSON on standard output');
 
@@ -52,38 +52,42 @@ async function hunt(bug: PlantedBug, seeds: number): Promise<Row> {
     const seconds = Math.round((performance.now() - startedAtMs) / 1_000);
     return { bug: bug.name, guarantee: bug.guarantee, seed, scene, said: said.slice(0, 160), seconds };
   };
-  const folder = await plantInto(bug.name, bug);
   let trouble = 'every guarantee held';
   try {
+    await using tree = await plantTree(bug.name, bug);
     for (let seed = 1; seed <= seeds; seed++) {
       for (const scene of bug.scenes) {
-        const verdict = await playOnce({ folder, scene, seed });
+        const verdict = await playOnce({ folder: tree.folder, scene, seed });
         if (verdict.kind === 'caught') return done(seed, scene, verdict.violation);
         if (verdict.kind === 'broken') trouble = verdict.reason;
       }
     }
-    return done(null, bug.scenes.join(','), trouble);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+  } catch (error) {
+    trouble = messageOf(error);
   }
+  return done(null, bug.scenes.join(','), trouble);
 }
 
 /** Without this, `caught` would mean nothing. */
 async function playControl({ only, seeds }: Options): Promise<string[]> {
-  const folder = await plantInto('control', undefined);
+  await using tree = await plantTree('control');
   const scenes = new Set(only.flatMap((bug) => bug.scenes));
   const failures: string[] = [];
   for (const scene of scenes) {
     for (let seed = 1; seed <= seeds; seed++) {
-      const verdict = await playOnce({ folder, scene, seed });
+      const verdict = await playOnce({ folder: tree.folder, scene, seed });
       if (verdict.kind === 'held') continue;
       failures.push(
         `${scene}, seed ${seed}: ${verdict.kind === 'caught' ? verdict.violation : verdict.reason}`,
       );
     }
   }
-  await rm(folder, { recursive: true, force: true });
   return failures;
+}
+
+function parseCount(text: string): number {
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It is a whole number from 1 on.');
 }
 
 function parseBugs(text: string): PlantedBug[] {

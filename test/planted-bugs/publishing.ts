@@ -171,7 +171,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
     removes: 'the refusal of reserved headers, in the database and before the wire',
     edits: [
       {
-        file: 'migrations/0000_postcommit.sql',
+        file: 'migrations/0002_headers_fit_jetstream.sql',
         search: "IF name ~* '^(nats|postcommit)-' THEN",
         replace: 'IF false THEN',
       },

@@ -117,7 +117,10 @@ const steeringHeader: Act = {
     await stage.untilSequence(3);
     const accepted = await insert(stage, { id: randomUUID(), headers: { 'Nats-Rollup': 'all' } }).then(
       () => true,
-      () => false,
+      (refusal: { constraint?: string }) => {
+        if (refusal.constraint === 'outbox_headers') return false;
+        throw refusal;
+      },
     );
     if (accepted) await stage.untilSequence(4);
     return stage.violations(accepted ? 1_000 : 8_000);
