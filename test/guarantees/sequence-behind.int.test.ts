@@ -17,7 +17,7 @@ test('a position sequence set back is moved past what was read, and no later eve
       },
     )
     .toEqual({ last_value: expect.stringMatching(/^\d{7,}$/) });
-  expect(relay.lines.map(({ event }) => event)).toContain('sequence-moved');
+  await expect.poll(() => relay.lines.map(({ event }) => event)).toContain('sequence-moved');
   await stage.write(50);
   await stage.untilDrained();
   expect(await stage.faults()).toEqual([]);
