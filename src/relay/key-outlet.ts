@@ -39,6 +39,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   let givingUp = false;
   let firstDuplicateAtMs = 0;
   let known: StreamState | undefined;
+  let compared = false;
 
   const gate = createGate({ link, meter, wake, onClose: () => publisher.abandon() });
   const publisher = createPublisher({
@@ -172,6 +173,14 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     for (const position of letters.inState('marking')) letters.settled(position, 'marker');
   }
 
+  /** What this leadership saw acknowledged is found once more, until a row of the log says that it is settled. */
+  function newAmong(stored: ReadonlyMap<number, number>): number {
+    if (!compared) return stored.size;
+    const pending = queue.positions();
+    for (const { position } of refill.slice(loaded)) pending.add(position);
+    return [...stored.keys()].filter((position) => pending.has(position)).length;
+  }
+
   function takeOver({ stored, missing, asOfMs: lookedAtMs }: LookUp, lastSequence: number): void {
     for (const position of duplicates.keys()) if (!stored.has(position)) idUsed.add(position);
     duplicates.clear();
@@ -245,7 +254,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
         letters.restart(await openLetters(session, stream));
         meter.reconciled({
           lost: found.lost,
-          newlySettled: found.stored.size,
+          newlySettled: newAmong(found.stored),
           foreign: 0,
           disordered: 0,
           strays: 0,
@@ -254,6 +263,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
         handedOver = last.batch;
         highestSeen = state.lastSequence;
       }
+      compared = true;
       gate.open(outlet.pending === 0);
       if ((await outlet.feed()) === 'fenced') return 'fenced';
       pump();

@@ -30,6 +30,8 @@ export interface KeyQueue {
   at(token: number): Consignment | undefined;
   /** It is stored, or set aside: the next of its key may go. */
   done(token: number): Consignment | undefined;
+  /** Of all that is not done. */
+  positions(): Set<number>;
   /** Takes the later events of a key out: they are set aside with their head. */
   followers(key: string): Consignment[];
   clear(): void;
@@ -106,6 +108,10 @@ export function createKeyQueue({ perKey }: { perKey: boolean }): KeyQueue {
       finish(consignment);
       free(consignment.event.key);
       return consignment;
+    },
+    positions() {
+      const pending = [runnable.slice(next), [...behind.values()].flat(), [...underWay.values()]].flat();
+      return new Set(pending.map(({ event }) => event.position));
     },
     followers(key) {
       const taken = behind.get(key) ?? [];

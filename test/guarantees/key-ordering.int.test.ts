@@ -34,6 +34,17 @@ test('G4: on a stream that others write to, each event is stored once and each k
   expect(await relay.count('duplicateAcks')).toBe(0);
 });
 
+test('an event that is looked up again after its acknowledgement is counted once', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay({ lane: KEY });
+  await stage.untilPublishing({ events: 20_000, share: 0.3 });
+  nats.kill('SIGKILL');
+  await nats.start();
+  await stage.lastSequence(); // Until the connection is back.
+  await untilAllStored(stage, 20_000);
+  await expect.poll(() => relay.count('publishedEvents')).toBe(20_000);
+});
+
 test('none: as fast as it goes, each event once', async () => {
   await using stage = await openStage();
   await using _relay = await stage.startRelay({ lane: { ordering: 'none' } });

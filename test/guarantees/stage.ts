@@ -19,7 +19,13 @@ import {
   type RelayProcessOptions,
   startRelayProcess,
 } from '../support/relay-process.ts';
-import { createMigratedDatabase, natsUrl, type ScratchDatabase, scratchName } from '../support/services.ts';
+import {
+  createMigratedDatabase,
+  natsUrl,
+  replicas,
+  type ScratchDatabase,
+  scratchName,
+} from '../support/services.ts';
 import {
   faultsOf,
   type LogRow,
@@ -100,7 +106,8 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const connection = await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
   const jsm = await jetstreamManager(connection, { timeout: 1_000 });
   const stream = scratchName('guarantee');
-  await jsm.streams.add({ name: stream, subjects: [`${stream}.>`], ...options.config });
+  const num_replicas = options.natsUrl === undefined ? replicas() : 1;
+  await jsm.streams.add({ name: stream, subjects: [`${stream}.>`], num_replicas, ...options.config });
   const subject = `${stream}.event`;
   const log = () => readLog(pool, stream);
   // The server may be restarting: asked again until it answers.

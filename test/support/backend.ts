@@ -16,7 +16,11 @@ function usesContainers(): boolean {
 
 /** A PostgreSQL server of its own, for tests that stop, crash or reconfigure it. */
 export async function startPostgres(options: PostgresOptions = {}): Promise<EmbeddedPostgres> {
-  if (!usesContainers()) return startEmbeddedPostgres(options);
+  if (!usesContainers())
+    return startEmbeddedPostgres({
+      binDir: process.env.POSTCOMMIT_TEST_POSTGRES_BIN || undefined,
+      ...options,
+    });
   const containers = await import('./containers.ts');
   return containers.startPostgres(options);
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { TestProject } from 'vitest/node';
+import { startNatsCluster } from '../../src/embedded/index.ts';
 import { migrate } from '../../src/migrate/index.ts';
 import { startNats, startPostgres } from './backend.ts';
 import { runCli } from './cli.ts';
@@ -10,7 +11,10 @@ declare module 'vitest' {
     databaseUrl: string;
     /** On that server, with the schema in it: copied for each test that wants one. */
     migratedDatabase: string;
+    /** Of several servers, by commas, where streams have replicas. */
     natsUrl: string;
+    /** Of the run's streams. */
+    replicas: number;
   }
 }
 
@@ -37,7 +41,10 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     started.push(migrated);
     project.provide('databaseUrl', databaseUrl);
     project.provide('migratedDatabase', migrated.name);
-    project.provide('natsUrl', NATS_URL || (await keep(startNats())));
+    const replicas = Number(process.env.POSTCOMMIT_TEST_REPLICAS || 1);
+    project.provide('replicas', replicas);
+    const nats = () => (replicas === 1 ? startNats() : startNatsCluster({ size: replicas }));
+    project.provide('natsUrl', NATS_URL || (await keep(nats())));
   } catch (cause) {
     await teardown();
     throw cause;

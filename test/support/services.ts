@@ -39,6 +39,11 @@ export function natsUrl(): string {
   return inject('natsUrl');
 }
 
+/** How many copies of a stream on the server of this run there are to be. */
+export function replicas(): number {
+  return inject('replicas');
+}
+
 /** A name nobody else uses, valid for databases, streams, subjects and durables. */
 export function scratchName(prefix: string): string {
   return `${prefix}_${randomBytes(6).toString('hex')}`;

@@ -1,0 +1,57 @@
+import { NATS_VERSIONS, type NatsVersion } from '../support/nats-server-versions.ts';
+import type { PostgresMajor } from '../support/postgres-versions.ts';
+
+/** Servers that the suite runs on together. */
+export interface Cell {
+  readonly nats: NatsVersion;
+  /** Servers in the run's cluster, and replicas of its streams. */
+  readonly replicas: 1 | 3;
+  readonly postgres: PostgresMajor;
+  /** Test files, as vitest filters them. */
+  readonly files: readonly string[];
+}
+
+/** Whatever a server of either kind has a part in. */
+const ALONE = ['guarantees', 'jetstream', 'consumer', 'inbox', 'outbox', 'postgres', 'migrate', 'relay'];
+
+/** Those that have no server killed, frozen or cut off of their own, which a cluster's failover would answer. */
+const REPLICATED = [
+  'guarantees/g1-',
+  'guarantees/g2-',
+  'guarantees/g3-',
+  'guarantees/g4-',
+  'guarantees/g5-',
+  'guarantees/g6-',
+  'guarantees/g8-',
+  'guarantees/g9-',
+  'guarantees/g10-',
+  'guarantees/adopt',
+  'guarantees/capture-bulk',
+  'guarantees/dead-letters',
+  'guarantees/failover',
+  'guarantees/foreign-writer',
+  'guarantees/key-ordering',
+  'guarantees/lanes',
+  'guarantees/relay-',
+  'guarantees/repeated-event-ids',
+  'guarantees/stream-that-deletes',
+  'guarantees/subscriber',
+  'guarantees/zombie',
+];
+
+const LATEST_POSTGRES = '18';
+
+/** Each NATS alone and as a cluster, and each further PostgreSQL. */
+export const CELLS: readonly Cell[] = [
+  ...NATS_VERSIONS.flatMap((nats): Cell[] => [
+    { nats, replicas: 1, postgres: LATEST_POSTGRES, files: ALONE },
+    { nats, replicas: 3, postgres: LATEST_POSTGRES, files: REPLICATED },
+  ]),
+  ...(['15', '16'] as const).map(
+    (postgres): Cell => ({ nats: '2.9.10', replicas: 1, postgres, files: ALONE }),
+  ),
+];
+
+export function nameOf({ nats, replicas, postgres }: Omit<Cell, 'files'>): string {
+  return `PostgreSQL ${postgres}, NATS ${nats} R${replicas}`;
+}
