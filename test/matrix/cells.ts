@@ -11,8 +11,9 @@ export interface Cell {
   readonly files: readonly string[];
 }
 
-/** Whatever a server of either kind has a part in. */
-const ALONE = ['guarantees', 'jetstream', 'consumer', 'inbox', 'outbox', 'postgres', 'migrate', 'relay'];
+/** What talks to NATS, and what to PostgreSQL. */
+const OF_NATS = ['guarantees', 'jetstream', 'consumer'];
+const OF_POSTGRES = ['guarantees', 'outbox', 'migrate', 'postgres', 'inbox'];
 
 /** Those that have no server killed, frozen or cut off of their own, which a cluster's failover would answer. */
 const REPLICATED = [
@@ -36,7 +37,6 @@ const REPLICATED = [
   'guarantees/repeated-event-ids',
   'guarantees/stream-that-deletes',
   'guarantees/subscriber',
-  'guarantees/zombie',
 ];
 
 const LATEST_POSTGRES = '18';
@@ -44,11 +44,11 @@ const LATEST_POSTGRES = '18';
 /** Each NATS alone and as a cluster, and each further PostgreSQL. */
 export const CELLS: readonly Cell[] = [
   ...NATS_VERSIONS.flatMap((nats): Cell[] => [
-    { nats, replicas: 1, postgres: LATEST_POSTGRES, files: ALONE },
+    { nats, replicas: 1, postgres: LATEST_POSTGRES, files: OF_NATS },
     { nats, replicas: 3, postgres: LATEST_POSTGRES, files: REPLICATED },
   ]),
   ...(['15', '16'] as const).map(
-    (postgres): Cell => ({ nats: '2.9.10', replicas: 1, postgres, files: ALONE }),
+    (postgres): Cell => ({ nats: '2.9.10', replicas: 1, postgres, files: OF_POSTGRES }),
   ),
 ];
 

@@ -6,7 +6,7 @@ import { createRelay, type LaneOptions, type Relay } from '../../src/relay/index
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { type LogLine, type RelayProcess, startRelayProcess } from './relay-process.ts';
-import { createMigratedDatabase, natsUrl, scratchName } from './services.ts';
+import { createMigratedDatabase, natsUrl, replicas, scratchName } from './services.ts';
 import { faultsOf, type LogRow, readDead, readLog, readOutbox, readStream } from './stream-history.ts';
 
 /** One outbox with several streams, a lane for each. Events of stream n have subjects below its name. */
@@ -56,9 +56,10 @@ export async function openLanes(
     reconnectTimeWait: 50,
   });
   const jsm = await jetstreamManager(connection);
+  const num_replicas = options.natsUrl === undefined ? replicas() : 1;
   const streams = Array.from({ length: count }, () => scratchName('lane'));
   for (const [i, name] of streams.entries())
-    await vi.waitFor(() => jsm.streams.add({ name, subjects: [`${name}.>`], ...configs[i] }), {
+    await vi.waitFor(() => jsm.streams.add({ name, subjects: [`${name}.>`], num_replicas, ...configs[i] }), {
       timeout: 20_000, // A cluster that has just come up may not place it yet.
     });
   const write = async (lane: number, events: number) =>

@@ -6,7 +6,7 @@ import { migrate } from '../../src/migrate/index.ts';
 import { createRelay, type Relay, type RelayOptions } from '../../src/relay/index.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
-import { createMigratedDatabase, natsUrl, scratchName } from './services.ts';
+import { createMigratedDatabase, natsUrl, replicas, scratchName } from './services.ts';
 
 /** An outbox with sessions that write to it, a relay's stream, and what it takes to compare the two. */
 export interface Outbox extends AsyncDisposable {
@@ -74,10 +74,10 @@ const PATIENCE_MS = 20_000;
 export async function openOutbox({ databaseUrl }: { databaseUrl?: string } = {}): Promise<Outbox> {
   const scratch = databaseUrl === undefined ? await createMigratedDatabase() : await migrated(databaseUrl);
   const { url } = scratch;
-  const connection = await connect({ servers: natsUrl() });
+  const connection = await connect({ servers: natsUrl().split(',') });
   const manager = await jetstreamManager(connection);
   const stream = scratchName('capture');
-  await manager.streams.add({ name: stream, subjects: [`${stream}.>`] });
+  await manager.streams.add({ name: stream, subjects: [`${stream}.>`], num_replicas: replicas() });
   const relays: RunningRelay[] = [];
   const clients: pg.Client[] = [];
 
@@ -146,7 +146,7 @@ async function startRelay({
   const metrics = createMetrics();
   const relay = createRelay({
     databaseUrl: () => url,
-    nats: () => ({ servers: [natsUrl()] }),
+    nats: () => ({ servers: natsUrl().split(',') }),
     lanes: [{ stream, subjects: [`${stream}.>`], ordering: 'stream' }],
     logger: createLogger({ destination: { write: (line) => void lines.push(JSON.parse(line)) } }),
     metrics,
