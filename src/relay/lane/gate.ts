@@ -1,5 +1,5 @@
-import type { BrokerLink } from '../jetstream/index.ts';
-import { createBackoff } from '../lifecycle/backoff.ts';
+import type { BrokerLink } from '../../jetstream/index.ts';
+import { createBackoff } from '../../lifecycle/backoff.ts';
 import type { LaneMeter } from './lane-meter.ts';
 import type { LaneState, Pause } from './lane-state.ts';
 
