@@ -183,6 +183,35 @@ test('in key ordering, too, what the stream lost is published again', async () =
   expect(await relay.count('healedEvents')).toBeGreaterThan(0);
 });
 
+test('in key ordering, what was stored anew below its old place is found there by every later look', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  {
+    await using relay = await stage.startRelay({ lane: { ordering: 'key' } });
+    await stage.write(50);
+    await untilMessages(stage, 50);
+    await keepCopy();
+    await stage.lastSequence();
+    // Others' messages are lost as well, so that what was planned behind them lies lower than before.
+    for (let i = 0; i < 40; i++) await stage.jsm.jetstream().publish(stage.subject, 'foreign');
+    await stage.write(1); // By its answer the relay learns of them.
+    await untilMessages(stage, 91);
+    await stage.write(50);
+    await untilMessages(stage, 141);
+    await restoreCopy();
+    await untilMessages(stage, 101);
+    for (let i = 0; i < 2; i++) {
+      const before = await relay.count('reconciliations');
+      await nats.restart();
+      await expect.poll(() => relay.count('reconciliations'), { timeout: 10_000 }).toBeGreaterThan(before);
+      await relay.until('publishing');
+    }
+  }
+  await using _next = await stage.startRelay({ lane: { ordering: 'key' } });
+  await stage.write(1);
+  await untilMessages(stage, 102);
+  expect((await positionsIn(stage)).sort((a, b) => a - b)).toEqual(countTo(102));
+});
+
 test('a stream deleted and made anew stops the lane, which says why and does not spin', async () => {
   await using stage = await openStage({ natsUrl: nats.url });
   await using relay = await stage.startRelay();
@@ -230,6 +259,14 @@ test('a purge makes nothing be published again', async () => {
 async function writeAndDrain(stage: Stage, events: number): Promise<void> {
   await stage.write(events);
   await stage.untilDrained();
+}
+
+async function untilMessages(stage: Stage, count: number): Promise<void> {
+  const messages = async () => {
+    await stage.lastSequence(); // Until the server answers.
+    return (await stage.jsm.streams.info(stage.stream)).state.messages;
+  };
+  await expect.poll(messages, { timeout: 15_000, interval: 20 }).toBe(count);
 }
 
 /** What the server would have on its disk after a power cut now. */

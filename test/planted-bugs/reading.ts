@@ -115,7 +115,8 @@ export const READING: readonly PlantedBug[] = [
       {
         file: PACER,
         search: "phase = { kind: 'parking', waitFor: new Set((await list()).keys()) };",
-        replace: "phase = { kind: 'parking', waitFor: new Set((await list()).keys().filter(() => false)) };",
+        replace:
+          "phase = { kind: 'parking', waitFor: new Set([...(await list()).keys()].filter(() => false)) };",
       },
     ],
     scenes: ['parking'],

@@ -1,4 +1,5 @@
 import type { Batch } from '../../batch-log/batch.ts';
+import { planIfLeading } from '../../batch-log/plan.ts';
 import { openLetters, parkIfLeading } from '../../dead-letters/letters.ts';
 import type { StoredEvent } from '../../event.ts';
 import { createPublisher, encodeHeaders, type StreamState } from '../../jetstream/index.ts';
@@ -40,6 +41,8 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   let firstDuplicateAtMs = 0;
   let known: StreamState | undefined;
   let compared = false;
+  /** The stream was shorter than this leadership had seen it: so much of it was left at most. */
+  let rewoundTo: number | undefined;
 
   const gate = createGate({ link, meter, wake, onClose: () => publisher.abandon() });
   const publisher = createPublisher({
@@ -49,6 +52,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       highestSeen = Math.max(highestSeen, sequence);
       settledTo = Math.max(settledTo ?? 0, sequence);
       const consignment = queue.done(token);
+      if (consignment !== undefined && sequence < consignment.bound) noteRewind(sequence - 1);
       gate.stored();
       if (consignment !== undefined) {
         const { event } = consignment;
@@ -76,6 +80,12 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     },
     onRoom: () => pump(),
   });
+
+  /** Servers of a cluster may lose a tail without a connection of ours being lost. */
+  function noteRewind(to: number): void {
+    rewoundTo = Math.min(rewoundTo ?? to, to);
+    gate.doubt('an event was stored below where the stream had ended: it has lost its tail');
+  }
 
   /** Each look into the stream costs time: what is called a duplicate waits for others, while its key waits for it. */
   function verifyDuplicates(): void {
@@ -116,7 +126,13 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   /** What may have been sent before is sent again with its id, unless the broker has shown that it would swallow it. */
   function consign({ position, batch, replay }: Missing, event: StoredEvent): void {
     const messageId = idUsed.has(position) ? null : replay ? `${event.eventId}:${batch}` : event.eventId;
-    queue.add({ event, batch, messageId, safeUntilMs: asOfMs + windowMs / 2 });
+    queue.add({
+      event,
+      batch,
+      messageId,
+      bound: (known?.lastSequence ?? 0) + 1,
+      safeUntilMs: asOfMs + windowMs / 2,
+    });
   }
 
   /** Events that another lane takes by now leave this one. False: another epoch leads. */
@@ -192,6 +208,39 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     [refill, loaded, asOfMs] = [missing, 0, lookedAtMs];
   }
 
+  /**
+   * What the stream has lost is stored anew below where its rows begin, and a later look would not find it there: a row
+   * without events says so, before anything is sent. False: another epoch leads.
+   */
+  async function lowerBound(bound: number, end: number): Promise<boolean> {
+    if (bound <= end + 1) return true;
+    const row = log.next({ kind: 'new', first: end + 1, last: end, positions: [] });
+    if ((await planIfLeading(session, [row])) === 'fenced') return false;
+    handedOver = row.batch;
+    return true;
+  }
+
+  /** What became of all that is not known to be stored. False: another epoch leads. */
+  async function lookUp(last: Batch, state: StreamState, signal: AbortSignal): Promise<boolean> {
+    const end = Math.min(state.lastSequence, rewoundTo ?? state.lastSequence);
+    const found = await lookUpUnsettled(context, { last, stream: state, signal, settledTo, rewoundTo });
+    settledTo = settledTo ?? last.settledTo;
+    letters.restart(await openLetters(session, stream));
+    meter.reconciled({
+      lost: found.lost,
+      newlySettled: newAmong(found.stored),
+      foreign: 0,
+      disordered: 0,
+      strays: 0,
+    });
+    takeOver(found, state.lastSequence);
+    handedOver = last.batch;
+    highestSeen = state.lastSequence;
+    if (!(await lowerBound(found.bound, end))) return false;
+    rewoundTo = undefined;
+    return true;
+  }
+
   const outlet: Outlet = {
     gate,
     get pending() {
@@ -227,7 +276,14 @@ export function createKeyOutlet(context: OutletContext): Outlet {
         const { batch, kind } = row;
         const { event, messageId } = one;
         if (kind === 'new' && letters.holds(event)) graves.holdBack(event, batch);
-        else queue.add({ event, batch, messageId, safeUntilMs: Number.POSITIVE_INFINITY });
+        else
+          queue.add({
+            event,
+            batch,
+            messageId,
+            bound: row.firstSequence,
+            safeUntilMs: Number.POSITIVE_INFINITY,
+          });
       }
       handedOver = row.batch;
       if (!graves.isEmpty) changed();
@@ -248,21 +304,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       windowMs = state.duplicateWindowMs;
       highestSeen = Math.max(state.lastSequence, highestSeen);
       log.restart(last, state.created);
-      if (last !== undefined) {
-        const found = await lookUpUnsettled(context, { last, stream: state, signal, settledTo });
-        settledTo = settledTo ?? last.settledTo;
-        letters.restart(await openLetters(session, stream));
-        meter.reconciled({
-          lost: found.lost,
-          newlySettled: newAmong(found.stored),
-          foreign: 0,
-          disordered: 0,
-          strays: 0,
-        });
-        takeOver(found, state.lastSequence);
-        handedOver = last.batch;
-        highestSeen = state.lastSequence;
-      }
+      if (last !== undefined && !(await lookUp(last, state, signal))) return 'fenced';
       compared = true;
       gate.open(outlet.pending === 0);
       if ((await outlet.feed()) === 'fenced') return 'fenced';

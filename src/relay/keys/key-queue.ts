@@ -5,6 +5,8 @@ export interface Consignment {
   readonly event: StoredEvent;
   readonly batch: number;
   readonly messageId: string | null;
+  /** It is stored at this sequence or above, unless the stream has lost its tail. */
+  readonly bound: number;
   /**
    * It may have been sent before: until this moment of `performance.now()` the stream is known not to hold it, or its
    * duplicate window covers a repeat. Infinity when it was never sent.

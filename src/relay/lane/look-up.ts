@@ -16,6 +16,18 @@ export interface LookUp {
   readonly lost: number;
   /** Taken before the stream was read: what was not stored by then may have been since. */
   readonly asOfMs: number;
+  /** Where the log takes the last of them to begin: beyond the stream's end, once that has lost its tail. */
+  readonly bound: number;
+}
+
+export interface LookUpOptions {
+  readonly last: Batch;
+  readonly stream: StreamState;
+  readonly signal: AbortSignal;
+  /** Known to this leadership, which may be more than the log does. */
+  readonly settledTo?: number | null;
+  /** An answer has shown that the stream was no longer than this once, and lost what was behind it. */
+  readonly rewoundTo?: number | undefined;
 }
 
 export interface Missing {
@@ -29,21 +41,27 @@ const READ_AT_ONCE = 4_096;
 
 export async function lookUpUnsettled(
   { session, link, source }: OutletContext,
-  options: { last: Batch; stream: StreamState; signal: AbortSignal; settledTo?: number | null },
+  options: LookUpOptions,
 ): Promise<LookUp> {
-  const { last, stream, signal } = options;
+  const { last, stream, signal, rewoundTo = Number.MAX_SAFE_INTEGER } = options;
   const asOfMs = performance.now();
   const settledTo = Math.max(last.settledTo ?? 0, options.settledTo ?? 0);
-  const above = settledTo > stream.lastSequence ? stream.lastSequence : Number.MAX_SAFE_INTEGER;
+  const above = settledTo > stream.lastSequence ? Math.min(stream.lastSequence, rewoundTo) : rewoundTo;
   const { batches, slotsSettledTo } = await unsettledBatches(session, last, { above });
   const doubtful = doubtfulOf(batches, slotsSettledTo);
   for (const position of await settledPositions(session, [...doubtful.keys()])) doubtful.delete(position);
+  let bound = 0;
+  for (const [position, one] of doubtful) {
+    bound = Math.max(bound, one.firstSequence);
+    doubtful.set(position, { ...one, firstSequence: Math.min(one.firstSequence, rewoundTo + 1) });
+  }
   const stored = await findIn(stream, doubtful, { link, source, signal });
   const missing = [...doubtful]
     .filter(([position]) => !stored.has(position))
     .map(([position, { batch, replay }]) => ({ position, batch, replay }));
   const settledBatch = last.settledBatch ?? 0;
-  return { stored, missing, asOfMs, lost: missing.filter(({ batch }) => batch <= settledBatch).length };
+  const lost = missing.filter(({ batch }) => batch <= settledBatch).length;
+  return { stored, missing, asOfMs, lost, bound };
 }
 
 /** Reads the stream from where the first of them may lie. */
@@ -86,17 +104,31 @@ function doubtfulOf(batches: readonly Batch[], settledTo: number): Map<number, D
   for (const [sequence, { position, what, replay }] of placementOf(slotted).slots)
     if (what === 'event' && sequence > settledTo)
       doubtful.set(position, { batch: batchAt(slotted, sequence), firstSequence: settledTo + 1, replay });
-  for (const { ordering, kind, batch, firstSequence, positions } of batches) {
+  const bounds = boundsOf(batches);
+  for (const { ordering, kind, batch, positions } of batches) {
     if (ordering === 'stream') continue;
     const replay = kind === 'replay';
+    const own = bounds.get(batch) ?? 0;
     for (const position of positionsOf(positions)) {
       const before = doubtful.get(position);
-      const bound = replay || before === undefined ? firstSequence : before.firstSequence;
+      const bound = replay || before === undefined ? own : Math.min(own, before.firstSequence);
       doubtful.delete(position); // Its turn is that of its newest plan.
       doubtful.set(position, { batch, firstSequence: bound, replay });
     }
   }
   return doubtful;
+}
+
+/** By batch. A stream that lost its tail stores anew, below where older rows begin: a later row with a lower bound says so. */
+function boundsOf(batches: readonly Batch[]): Map<number, number> {
+  const bounds = new Map<number, number>();
+  let lowest = Number.POSITIVE_INFINITY;
+  for (const { ordering, batch, firstSequence } of batches.toReversed()) {
+    if (ordering === 'stream') continue;
+    lowest = Math.min(lowest, firstSequence);
+    bounds.set(batch, lowest);
+  }
+  return bounds;
 }
 
 function batchAt(batches: readonly Batch[], sequence: number): number {
