@@ -5,7 +5,7 @@ const PRINTABLE = Array.from({ length: 94 }, (_, i) => String.fromCharCode(0x21 
   .replace(':', '');
 
 /** `{"a": "…"}` as the database writes it: eight bytes and the value. */
-const valueOf = (bytes: number) => 'x'.repeat(bytes - '{"a": ""}'.length);
+const filled = (bytes: number) => 'x'.repeat(bytes - '{"a": ""}'.length);
 
 export const HEADERS: readonly HostileEvent[] = [
   carried('none', undefined),
@@ -46,16 +46,16 @@ export const HEADERS: readonly HostileEvent[] = [
   value('a character outside of the basic plane', '🏥'),
   value('a comma, which joins the values of one name', 'a, b'),
 
-  carried('60,000 bytes', { a: valueOf(60_000) }),
+  carried('60,000 bytes', { a: filled(60_000) }),
   carried('60,000 bytes in 20,000 characters', { a: '渡'.repeat(19_997) }),
   {
     about: '60,000 bytes beside the longest key and type',
-    event: { headers: { a: valueOf(60_000) }, key: 'k'.repeat(512), type: 't'.repeat(512) },
+    event: { headers: { a: filled(60_000) }, key: 'k'.repeat(512), type: 't'.repeat(512) },
     verdict: 'carried',
   },
   refused(
     '60,001 bytes',
-    { a: valueOf(60_001) },
+    { a: filled(60_001) },
     /headers of 60001 bytes are larger than the limit of 60000/,
   ),
   refused(

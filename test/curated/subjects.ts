@@ -27,7 +27,7 @@ export const SUBJECTS: readonly HostileEvent[] = [
   carried('colons and slashes', 'curated.a:b/c\\d'),
   carried('quotes', `curated."a"'b'\`c\``),
   carried('SQL', `curated.');drop\u00a0table\u00a0outbox;--`),
-  carried('formats and parameters', 'curated.%s%n$1${x}'),
+  carried('formats and parameters', 'curated.%s%n$1{x}'),
   carried('a line of the protocol, without its blanks', 'curated.+OK'),
   carried('a name of every object', 'curated.__proto__'),
   carried('a word that is no subject in other languages', 'curated.null'),
