@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { PostcommitError } from '../errors.ts';
+import { isJetStreamName } from '../jetstream/names.ts';
 import { parseServers } from '../jetstream/settings.ts';
 import { checkSubjectPattern } from '../jetstream/subjects.ts';
 
@@ -24,9 +25,7 @@ export const natsServers = listOf(text).check((ctx) => {
 
 export const plainText = text;
 
-export const streamName = text
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for.
-  .refine((name) => /^[^\s.*>/\\\u0000-\u001f\u007f]{1,255}$/.test(name), 'is no name for a stream');
+export const streamName = text.refine(isJetStreamName, 'is no name for a stream');
 
 export const subjectList = listOf(
   text.check((ctx) => {
