@@ -70,7 +70,7 @@ const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as c
 
 /** Milliseconds of `24h`, `90m`, `7d`; undefined for anything else. */
 export function parseDuration(value: string): number | undefined {
-  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(value);
+  const match = /^(\d{1,12})(ms|s|m|h|d)$/.exec(value);
   if (match === null) return undefined;
   return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
 }

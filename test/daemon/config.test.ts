@@ -287,7 +287,7 @@ test('what only a relay needs does not keep other commands from working', () => 
 const MS_OF: Record<string, number> = { ms: 1, s: 1e3, m: 60e3, h: 3_600e3, d: 86_400e3 };
 
 test('durations: every whole number with a unit is read exactly', () => {
-  const duration = fc.tuple(fc.nat({ max: 999_999_999 }), fc.constantFrom(...Object.keys(MS_OF)));
+  const duration = fc.tuple(fc.nat({ max: 999_999_999_999 }), fc.constantFrom(...Object.keys(MS_OF)));
   fc.assert(
     fc.property(duration, ([count, unit]) => {
       expect(parseDuration(`${count}${unit}`)).toBe(count * (MS_OF[unit] ?? Number.NaN));
@@ -298,7 +298,7 @@ test('durations: every whole number with a unit is read exactly', () => {
 test('durations: nothing else is one', () => {
   fc.assert(
     fc.property(fc.string(), (text) => {
-      fc.pre(!/^\d{1,9}(ms|s|m|h|d)$/.test(text));
+      fc.pre(!/^\d{1,12}(ms|s|m|h|d)$/.test(text));
       expect(parseDuration(text)).toBeUndefined();
     }),
   );
