@@ -35,7 +35,9 @@ export function expectClearConfig(error: Error): void {
     .replace(/^the configuration (is invalid: |has \d+ problems:\n {2}- )/, '')
     .split('\n  - ');
   for (const problem of problems) {
-    const named = NAMES.some((name) => problem.startsWith(name)) || /^(POSTCOMMIT_|--config )/.test(problem);
+    const named =
+      NAMES.some((name) => problem.startsWith(name)) ||
+      /^(POSTCOMMIT_|--config )|^\S+ in \S+ is no setting of postcommit/.test(problem);
     expect(named, problem).toBe(true);
     // It goes to a terminal.
     expect(problem).not.toMatch(/\p{Cc}/u);
