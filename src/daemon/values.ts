@@ -12,7 +12,17 @@ export const postgresUrl = text
     message: 'does not begin with postgres:// or postgresql://',
     abort: true,
   })
-  .refine((url) => URL.canParse(url), 'is no readable URL');
+  .refine((url) => URL.canParse(url), { message: 'is no readable URL', abort: true })
+  .refine(
+    saysWhoIsTheHost,
+    'has a / or # in its password, or an @ in its database, that is not percent-encoded',
+  );
+
+/** Of `postgres://user:12/34@host/db` the user is read as the host, and a part of the password as the database. */
+function saysWhoIsTheHost(text: string): boolean {
+  const { pathname, hash } = new URL(text);
+  return hash === '' && !pathname.includes('@');
+}
 
 export const natsServers = listOf(text).check((ctx) => {
   try {

@@ -138,6 +138,8 @@ describe('what is wrong is named, with what is expected', () => {
     [{ DATABASE_URL: 'mysql://u:hunter2@h/d' }, 'DATABASE_URL does not begin with postgres://'],
     [{ DATABASE_URL: 'localhost' }, 'DATABASE_URL does not begin with postgres://'],
     [{ DATABASE_URL: 'postgres://u:hunter2@h:port/d' }, 'DATABASE_URL is no readable URL'],
+    [{ DATABASE_URL: 'postgres://u:12/hunter2@h/d' }, 'DATABASE_URL has a / or # in its password'],
+    [{ DATABASE_URL: 'postgres://u:12#hunter2@h/d' }, 'DATABASE_URL has a / or # in its password'],
     [{ NATS_URL: 'http://u:hunter2@h' }, "NATS_URL is unusable: a NATS URL begins with 'http://'"],
     [{ NATS_URL: 'nats://u:hunter2@h:port' }, 'NATS_URL is unusable: a NATS URL cannot be read'],
     [{ NATS_URL: ' , ' }, 'NATS_URL is unusable'],
