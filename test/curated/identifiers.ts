@@ -5,6 +5,7 @@ const NO_NAME = /is no name for a stream; expected a name without blanks, dots/;
 const NO_ADDRESS = /is no address; expected host:port/;
 const NO_POSTGRES = /does not begin with postgres:\/\/ or postgresql:\/\//;
 const NO_URL = /is no readable URL; expected a URL like postgres:\/\//;
+const NO_HOST = /has a \/ or # in its password, or an @ in its database, that is not percent-encoded/;
 const UNREADABLE = /is unusable: a NATS URL cannot be read; expected nats:\/\/host:4222/;
 const BEHIND = /is unusable: a NATS URL has something behind its host and port/;
 
@@ -73,6 +74,12 @@ export const IDENTIFIERS: readonly HostileSetting[] = [
     ['a port too high', `postgres://app:${SECRET}@h:65536/db`, NO_URL],
     ['a slash in the password', `postgres://app:${SECRET}/a@h/db`, NO_URL],
     ['a number sign in the password', `postgres://app:${SECRET}#a@h/db`, NO_URL],
+    [
+      'a slash in a password of digits, which makes the user a host',
+      `postgres://app:12/${SECRET}@h/db`,
+      NO_HOST,
+    ],
+    ['a number sign in a password of digits', `postgres://app:12#${SECRET}@h/db`, NO_HOST],
   ]),
   ...settings('natsUrl', [
     ['no scheme', 'a', { nats: { servers: ['a'] } }],
