@@ -2,17 +2,17 @@ import { planIfLeading } from '../batch-log/plan.ts';
 import { settleLettersIfLeading } from '../dead-letters/letters.ts';
 import type { StreamState } from '../jetstream/index.ts';
 import { createWakeUp } from '../lifecycle/wake-up.ts';
-import { createComparing } from './comparison.ts';
-import { createDrafter } from './drafter.ts';
-import { createKeyOutlet } from './key-outlet.ts';
-import { type Lane, type LaneContext, MAX_PENDING, MAX_PENDING_BYTES } from './lane.ts';
-import { createLaneLetters } from './lane-letters.ts';
-import { createLaneLog } from './lane-log.ts';
-import { createLineage } from './lineage.ts';
-import type { Outlet } from './outlet.ts';
-import { type PreparedStream, type PrepareOptions, prepareStream } from './prepare-stream.ts';
-import { createStreamOutlet } from './stream-outlet.ts';
-import { createWatchers } from './watchers.ts';
+import { createStreamOutlet } from './chain/stream-outlet.ts';
+import { createKeyOutlet } from './keys/key-outlet.ts';
+import { createComparing } from './lane/comparison.ts';
+import { createDrafter } from './lane/drafter.ts';
+import { type Lane, type LaneContext, MAX_PENDING, MAX_PENDING_BYTES } from './lane/lane.ts';
+import { createLaneLetters } from './lane/lane-letters.ts';
+import { createLaneLog } from './lane/lane-log.ts';
+import { createLineage } from './lane/lineage.ts';
+import type { Outlet } from './lane/outlet.ts';
+import { type PreparedStream, type PrepareOptions, prepareStream } from './lane/prepare-stream.ts';
+import { createWatchers } from './lane/watchers.ts';
 
 const RETRY_AT_MOST_MS = 1_000;
 /** A request waits so long for its row: a lane that pauses meanwhile must not hold up what is asked of others. */

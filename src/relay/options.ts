@@ -3,7 +3,7 @@ import type { Ordering } from '../batch-log/batch.ts';
 import type { NatsSettings } from '../jetstream/index.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
-import type { DeadLetterPolicy } from './lane-letters.ts';
+import type { DeadLetterPolicy } from './lane/lane-letters.ts';
 
 /** One stream with its subjects and its ordering. */
 export interface LaneOptions {

@@ -13,10 +13,10 @@ import {
   assertPrivileges,
 } from '../outbox/suitability.ts';
 import { openSession, type Session, sqlState, unreachable } from '../postgres/session.ts';
-import { campaign } from './campaign.ts';
-import type { Lane } from './lane.ts';
+import type { Lane } from './lane/lane.ts';
+import { prepareStream } from './lane/prepare-stream.ts';
+import { campaign } from './leading/campaign.ts';
 import { type RelayOptions, type ResolvedOptions, resolveOptions } from './options.ts';
-import { prepareStream } from './prepare-stream.ts';
 import { setbackOf, showsPooler } from './setback.ts';
 import { lead } from './term.ts';
 

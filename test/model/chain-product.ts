@@ -8,11 +8,11 @@ import {
 } from '../../src/jetstream/index.ts';
 import { formatMultirange } from '../../src/postgres/position-ranges.ts';
 import type { Session, TextRow } from '../../src/postgres/session.ts';
-import { amend, judgeLetters } from '../../src/relay/amendments.ts';
-import { createBurial } from '../../src/relay/burial.ts';
-import { createLaneLetters } from '../../src/relay/lane-letters.ts';
-import { createLaneLog, type LaneLog } from '../../src/relay/lane-log.ts';
-import { type Known, type Reconciliation, type Refill, reconcile } from '../../src/relay/reconcile.ts';
+import { amend, judgeLetters } from '../../src/relay/chain/amendments.ts';
+import { createBurial } from '../../src/relay/chain/burial.ts';
+import { type Known, type Reconciliation, type Refill, reconcile } from '../../src/relay/chain/reconcile.ts';
+import { createLaneLetters } from '../../src/relay/lane/lane-letters.ts';
+import { createLaneLog, type LaneLog } from '../../src/relay/lane/lane-log.ts';
 import type { LetterState, Message } from './chain-world.ts';
 
 /**
@@ -25,7 +25,7 @@ const CREATED = 'c';
 
 const cache = new Map<string, Promise<Reconciliation>>();
 
-/** `relay/reconcile.ts`: what is settled, displaced, found, and to be sent again. */
+/** `relay/chain/reconcile.ts`: what is settled, displaced, found, and to be sent again. */
 export function compareWithStream(
   log: readonly Batch[],
   stream: readonly Message[],
@@ -53,7 +53,7 @@ export function essenceOf({ kind, firstSequence, lastSequence, settledTo, positi
   return [kind, firstSequence, lastSequence, settledTo, positions, readTo];
 }
 
-/** `relay/lane-log.ts`, standing where this leader's memory of the log ends. */
+/** `relay/lane/lane-log.ts`, standing where this leader's memory of the log ends. */
 export function logOf(options: {
   epoch: number;
   settledTo: number | null;
@@ -70,7 +70,7 @@ export function logOf(options: {
   return log;
 }
 
-/** `relay/burial.ts`: which slots become markers because this event was refused. */
+/** `relay/chain/burial.ts`: which slots become markers because this event was refused. */
 export async function bury(refusal: { sequence: number; position: number } | null, slots: readonly Refill[]) {
   const letters = createLaneLetters({ stream: STREAM, policy: 'skip', atMost: 1_000 });
   const burial = createBurial({
@@ -86,17 +86,17 @@ export async function bury(refusal: { sequence: number; position: number } | nul
   return buried;
 }
 
-/** `relay/amendments.ts`: the rows that say what a comparison found. */
+/** `relay/chain/amendments.ts`: the rows that say what a comparison found. */
 export const amendments = amend;
 
-/** `relay/amendments.ts` and `relay/lane-letters.ts`: what decided slots mean for dead letters. */
+/** `relay/chain/amendments.ts` and `relay/lane/lane-letters.ts`: what decided slots mean for dead letters. */
 export function fatesOf(result: Reconciliation, states: ReadonlyMap<number, LetterState>): Fates {
   const letters = lettersOf(states);
   judgeLetters(result, letters);
   return fatesTaken(letters);
 }
 
-/** `relay/lane-letters.ts`: what a settled slot means for its letter. */
+/** `relay/lane/lane-letters.ts`: what a settled slot means for its letter. */
 export function fateOf(
   states: ReadonlyMap<number, LetterState>,
   position: number,

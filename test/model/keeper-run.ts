@@ -1,5 +1,5 @@
 import type { Session } from '../../src/postgres/session.ts';
-import { keepLease } from '../../src/relay/keeper.ts';
+import { keepLease } from '../../src/relay/leading/keeper.ts';
 
 /** What the keeper of a lease waits for: time, the answer to a renewal (or its own patience), or nothing any more. */
 export interface KeeperRequest {

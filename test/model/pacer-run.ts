@@ -1,5 +1,5 @@
 import type { Session, TextRow } from '../../src/postgres/session.ts';
-import { createPacer } from '../../src/relay/pacer.ts';
+import { createPacer } from '../../src/relay/reading/pacer.ts';
 import type { Metrics } from '../../src/telemetry/metrics.ts';
 
 /** What the pacer waits for, and what it wants to know. */

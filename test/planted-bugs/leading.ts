@@ -90,7 +90,7 @@ export const LEADING: readonly PlantedBug[] = [
     removes: 'the copy in key-graves close(): the bug found today, as it was',
     edits: [
       {
-        file: 'src/relay/key-graves.ts',
+        file: 'src/relay/keys/key-graves.ts',
         search: 'const closing = [...graves];',
         replace: 'const closing = graves;',
       },

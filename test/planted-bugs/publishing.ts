@@ -1,7 +1,7 @@
 import type { PlantedBug } from './bug.ts';
 
-const CHAIN = 'src/relay/chain.ts';
-const KEY_OUTLET = 'src/relay/key-outlet.ts';
+const CHAIN = 'src/relay/chain/chain.ts';
+const KEY_OUTLET = 'src/relay/keys/key-outlet.ts';
 
 /** Of plans and of what becomes of them on the wire. */
 export const PUBLISHING: readonly PlantedBug[] = [
@@ -24,7 +24,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
     removes: 'waiting for the plan before its messages are sent',
     edits: [
       {
-        file: 'src/relay/plan-look.ts',
+        file: 'src/relay/reading/plan-look.ts',
         search:
           "  if ((await writing) === 'fenced') return 'fenced';\n  planned();\n  for (const draft of drafts) draft.commit(); // L1",
         replace:
@@ -40,13 +40,13 @@ export const PUBLISHING: readonly PlantedBug[] = [
       'reading the messages in doubt: everything up to the last sequence is taken for what was planned',
     edits: [
       {
-        file: 'src/relay/reconcile.ts',
+        file: 'src/relay/chain/reconcile.ts',
         search: 'const messages = await readBack(link, { stream: stream.name, from: start, to, signal });',
         replace:
           "void [link, readBack, signal];\n    const messages = Array.from({ length: Math.max(0, to - start + 1) }, (_, i) => ({ kind: 'gone' as const, sequence: start + i }));",
       },
       {
-        file: 'src/relay/reconcile.ts',
+        file: 'src/relay/chain/reconcile.ts',
         search: 'const wasStored = storedUnless(context, last);',
         replace: 'void storedUnless;\n    const wasStored = () => true;',
       },
@@ -59,7 +59,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
     removes: 'the marker in the slot of a refused event: later events move up',
     edits: [
       {
-        file: 'src/relay/burial.ts',
+        file: 'src/relay/chain/burial.ts',
         search: `refill: slots.map((one) =>
           one.what === 'event' && dead.has(one.position) ? { ...one, what: 'marker', unlogged: true } : one,
         ),`,
@@ -76,7 +76,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
     removes: 'repeats without a message id: duplicate tables swallow them',
     edits: [
       {
-        file: 'src/relay/cargo.ts',
+        file: 'src/relay/lane/cargo.ts',
         search: "return { kind: 'event', event, messageId: null };",
         replace: "return { kind: 'event', event, messageId: event.eventId };",
       },
@@ -121,7 +121,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
     removes: 'the look-up of what is in doubt: it is sent again, however old it is',
     edits: [
       {
-        file: 'src/relay/look-up.ts',
+        file: 'src/relay/lane/look-up.ts',
         search: 'const stored = await findIn(stream, doubtful, { link, source, signal });',
         replace: 'void [findIn, link, source, signal];\n  const stored = new Map<number, number>();',
       },

@@ -1,6 +1,6 @@
 import type { PlantedBug } from './bug.ts';
 
-const PACER = 'src/relay/pacer.ts';
+const PACER = 'src/relay/reading/pacer.ts';
 const CAPTURE = 'src/outbox/capture.ts';
 const GAPS = 'src/outbox/gaps.ts';
 const LISTENER = 'src/outbox/listener.ts';

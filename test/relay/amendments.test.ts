@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { Batch } from '../../src/batch-log/batch.ts';
-import { amend, judgeLetters } from '../../src/relay/amendments.ts';
-import { createLaneLetters } from '../../src/relay/lane-letters.ts';
-import { createLaneLog } from '../../src/relay/lane-log.ts';
-import { placementOf } from '../../src/relay/placement.ts';
-import type { Reconciliation } from '../../src/relay/reconcile.ts';
+import { amend, judgeLetters } from '../../src/relay/chain/amendments.ts';
+import type { Reconciliation } from '../../src/relay/chain/reconcile.ts';
+import { createLaneLetters } from '../../src/relay/lane/lane-letters.ts';
+import { createLaneLog } from '../../src/relay/lane/lane-log.ts';
+import { placementOf } from '../../src/relay/lane/placement.ts';
 import { batchRow } from './batch-row.ts';
 
 function reconciliation(rows: readonly Batch[], more: Partial<Reconciliation> = {}): Reconciliation {

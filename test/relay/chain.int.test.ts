@@ -1,8 +1,8 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
-import { repeated } from '../../src/relay/cargo.ts';
-import { createChain } from '../../src/relay/chain.ts';
-import { createLaneMeter } from '../../src/relay/lane-meter.ts';
+import { createChain } from '../../src/relay/chain/chain.ts';
+import { repeated } from '../../src/relay/lane/cargo.ts';
+import { createLaneMeter } from '../../src/relay/lane/lane-meter.ts';
 import { silentLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { openScratchStream, type ScratchStream, storedEvent } from '../jetstream/fixture.ts';

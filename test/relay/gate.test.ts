@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { BrokerLink } from '../../src/jetstream/index.ts';
-import { createGate } from '../../src/relay/gate.ts';
-import type { LaneMeter } from '../../src/relay/lane-meter.ts';
+import { createGate } from '../../src/relay/lane/gate.ts';
+import type { LaneMeter } from '../../src/relay/lane/lane-meter.ts';
 
 function createRig() {
   let reconnected: () => void = () => undefined;

@@ -2,10 +2,10 @@ import { expect, test } from 'vitest';
 import type { StoredEvent } from '../../src/event.ts';
 import { createDeferred } from '../../src/lifecycle/deferred.ts';
 import type { Session } from '../../src/postgres/session.ts';
-import { createKeyGraves } from '../../src/relay/key-graves.ts';
-import { createKeyQueue } from '../../src/relay/key-queue.ts';
-import { createLaneLetters } from '../../src/relay/lane-letters.ts';
-import type { OutletContext } from '../../src/relay/outlet.ts';
+import { createKeyGraves } from '../../src/relay/keys/key-graves.ts';
+import { createKeyQueue } from '../../src/relay/keys/key-queue.ts';
+import { createLaneLetters } from '../../src/relay/lane/lane-letters.ts';
+import type { OutletContext } from '../../src/relay/lane/outlet.ts';
 
 test('what dies while others are written down is written down by the next round, and counted until then', async () => {
   const rig = createRig();

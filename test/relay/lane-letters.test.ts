@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { StoredEvent } from '../../src/event.ts';
-import { createLaneLetters, type LaneLetters } from '../../src/relay/lane-letters.ts';
+import { createLaneLetters, type LaneLetters } from '../../src/relay/lane/lane-letters.ts';
 
 const eventAt = (position: number, key: string | null = 'a') =>
   ({ position, key, eventId: `${position}`, subject: 's', type: null }) as StoredEvent;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createPlansUnderWay } from '../../src/relay/plans-under-way.ts';
+import { createPlansUnderWay } from '../../src/relay/reading/plans-under-way.ts';
 
 test('a watch sees what was under way when it began and what began since, also if it has ended', () => {
   const underWay = createPlansUnderWay();

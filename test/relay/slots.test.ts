@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { bytesOf, type Cargo, repeated } from '../../src/relay/cargo.ts';
-import { createSlots, type Slots } from '../../src/relay/slots.ts';
+import { createSlots, type Slots } from '../../src/relay/chain/slots.ts';
+import { bytesOf, type Cargo, repeated } from '../../src/relay/lane/cargo.ts';
 
 function cargo(position: number, bytes = position % 7): Cargo {
   return repeated({

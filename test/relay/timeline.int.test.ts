@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import type { ReadBack } from '../../src/jetstream/index.ts';
 import { openSession } from '../../src/postgres/session.ts';
-import { disown, traceTimeline } from '../../src/relay/timeline.ts';
+import { disown, traceTimeline } from '../../src/relay/chain/timeline.ts';
 import { query } from '../support/query.ts';
 import { createMigratedDatabase } from '../support/services.ts';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ReadBack } from '../../src/jetstream/index.ts';
-import { placementOf } from '../../src/relay/placement.ts';
-import { judge } from '../../src/relay/verdict.ts';
+import { judge } from '../../src/relay/chain/verdict.ts';
+import { placementOf } from '../../src/relay/lane/placement.ts';
 import { batchRow } from './batch-row.ts';
 
 function message(sequence: number, position: number | null, source: string | null = 'us'): ReadBack {

@@ -3,7 +3,7 @@ import { migrate } from '../../src/migrate/index.ts';
 import { createLeafCheck, type Emptying } from '../../src/outbox/emptying.ts';
 import { READ_SETTINGS } from '../../src/outbox/read.ts';
 import { openSession, type Session } from '../../src/postgres/session.ts';
-import { createRing, type Ring, type RingFacts } from '../../src/relay/ring.ts';
+import { createRing, type Ring, type RingFacts } from '../../src/relay/upkeep/ring.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { query } from './query.ts';
 import { createMigratedDatabase, scratchName } from './services.ts';

@@ -1,6 +1,6 @@
 import { discardIfLeading, type SelectedLetter, selectToRetry } from '../../dead-letters/selection.ts';
-import { eventsAt } from '../events-at.ts';
-import type { Repeated } from '../lane.ts';
+import { eventsAt } from '../lane/events-at.ts';
+import type { Repeated } from '../lane/lane.ts';
 import type { SelectionDetail } from './details.ts';
 import { answered, type Handling, type OperatorContext } from './handling.ts';
 import { countOf, route } from './route.ts';

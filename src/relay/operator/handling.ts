@@ -1,7 +1,7 @@
 import type { Session } from '../../postgres/session.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import type { Lane } from '../lane.ts';
-import type { Router } from '../router.ts';
+import type { Lane } from '../lane/lane.ts';
+import type { Router } from '../reading/router.ts';
 
 /**
  * What operators ask of the leader, one request after the other. Everything that goes to a stream passes the batch log,

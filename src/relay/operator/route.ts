@@ -1,5 +1,5 @@
 import type { StoredEvent } from '../../event.ts';
-import type { Lane } from '../lane.ts';
+import type { Lane } from '../lane/lane.ts';
 import type { OperatorContext } from './handling.ts';
 
 /** By lane, in position order. What no lane takes is left out. */

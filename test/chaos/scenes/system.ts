@@ -77,6 +77,7 @@ async function settle(world: World): Promise<number | undefined> {
   }
   for (const relay of world.relays)
     chronicle.note(relay.name, 'is asked why', { readiness: await relay.readiness() });
+  chronicle.note('stream', 'ends as', { state: await streamState(world).catch(messageOf) });
   chronicle.note('letters', 'are left', { states: await lettersLeft(world).catch(messageOf) });
   return Math.round(performance.now() - startedAtMs);
 }
@@ -88,6 +89,10 @@ async function retryLetters({ pool }: World): Promise<void> {
      select 'retry', jsonb_build_object('ids', jsonb_agg(id)) from postcommit.dead_letters
       where consumer is null and state = 'parked' having count(*) > 0`,
   );
+}
+
+async function streamState({ brokers, stream }: World): Promise<unknown> {
+  return (await brokers.jsm.streams.info(stream)).state;
 }
 
 async function lettersLeft({ pool }: World): Promise<unknown> {
@@ -120,7 +125,7 @@ const SAMPLE_MS = 500;
 function measure({ relays, writers, brokers, stream, chronicle }: World): { stop(): Promise<void> } {
   const stopping = new AbortController();
   const done = (async () => {
-    let [committed, stored] = [0, 0];
+    let [committed, stored, first] = [0, 0, 1];
     while (!stopping.signal.aborted) {
       const over = {
         commits: chronicle.begin('commits', 'sample'),
@@ -134,6 +139,10 @@ function measure({ relays, writers, brokers, stream, chronicle }: World): { stop
       if (last !== undefined) {
         over.stored({ value: Math.max(0, last.state.last_seq - stored) });
         stored = last.state.last_seq;
+        // Nothing here asks for that: whatever is gone was taken by the server.
+        const { first_seq: begins, num_deleted: holes = 0 } = last.state;
+        if (begins > first) chronicle.note('stream', 'has lost its first messages', { begins, holes });
+        first = Math.max(first, begins);
       }
     }
   })();

@@ -125,12 +125,15 @@ function kindsFor(brokers: 1 | 3): Fault['kind'][] {
     'crash-nats',
     'freeze-nats',
     'lower-limit',
-    'fill-stream',
     'foreign-writer',
     'kill-consumer',
     'freeze-consumer',
     'kill-writers',
-    ...(brokers === 1 ? (['lose-tail'] as const) : (['step-down', 'step-down', 'lose-majority'] as const)),
+    // A cluster of 2.9 and 2.10 applies a limit that is no more when a server comes back: one replica then lacks the first
+    // messages, or holds refused ones.
+    ...(brokers === 1
+      ? (['lose-tail', 'fill-stream'] as const)
+      : (['step-down', 'step-down', 'lose-majority'] as const)),
   ];
 }
 

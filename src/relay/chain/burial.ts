@@ -1,0 +1,66 @@
+import type { NewLetter } from '../../dead-letters/letter.ts';
+import { eventsAt } from '../lane/events-at.ts';
+import type { Pause } from '../lane/lane-state.ts';
+import type { OutletContext } from '../lane/outlet.ts';
+import type { Refusal } from './chain.ts';
+import type { Refill } from './reconcile.ts';
+
+/**
+ * An event that the broker will never take although it has a slot. The plan is not shortened: whoever still sends for
+ * later slots would find one that fits. Its slot becomes a marker's instead, and so do, where keys hold, the slots of
+ * the later events of its key.
+ */
+export interface Burial {
+  bury(refusal: Refusal | undefined, slots: readonly Refill[]): Promise<Buried>;
+}
+
+export type Buried =
+  | { readonly kind: 'buried'; readonly refill: readonly Refill[]; readonly letters: readonly NewLetter[] }
+  | { readonly kind: 'paused'; readonly pause: Pause };
+
+export function createBurial({
+  options,
+  session,
+  letters,
+}: Pick<OutletContext, 'options' | 'session' | 'letters'>): Burial {
+  return {
+    async bury(refusal, slots) {
+      const unburied: Buried = { kind: 'buried', refill: slots, letters: [] };
+      if (refusal === undefined) return unburied;
+      const { event, sequence, reason } = refusal;
+      const slot = slots.find((one) => one.sequence === sequence);
+      // Stored after all, or its slot was lost: then it is not refused there.
+      if (slot?.what !== 'event' || slot.position !== event.position) return unburied;
+      const pause = letters.refused();
+      if (pause !== undefined) return { kind: 'paused', pause };
+      const followers = options.deadLetters === 'hold' ? await followersOf(event.key, sequence, slots) : [];
+      const dead = new Set([event.position, ...followers.map(({ position }) => position)]);
+      return {
+        kind: 'buried',
+        refill: slots.map((one) =>
+          one.what === 'event' && dead.has(one.position) ? { ...one, what: 'marker', unlogged: true } : one,
+        ),
+        letters: [
+          letters.letterFor(event, { state: 'marking', outcome: 'refused', reason }),
+          ...followers.map((follower) =>
+            letters.letterFor(follower, {
+              state: 'marking',
+              outcome: 'held',
+              reason: `it waits behind the event at position ${event.position}, which was refused`,
+            }),
+          ),
+        ],
+      };
+    },
+  };
+
+  async function followersOf(key: string | null, sequence: number, slots: readonly Refill[]) {
+    if (key === null) return [];
+    const later = slots.filter((slot) => slot.sequence > sequence && slot.what === 'event');
+    const events = await eventsAt(
+      session,
+      later.map(({ position }) => position),
+    );
+    return [...events.values()].filter((event) => event.key === key);
+  }
+}

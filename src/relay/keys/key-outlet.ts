@@ -1,0 +1,282 @@
+import type { Batch } from '../../batch-log/batch.ts';
+import { openLetters, parkIfLeading } from '../../dead-letters/letters.ts';
+import type { StoredEvent } from '../../event.ts';
+import { createPublisher, encodeHeaders, type StreamState } from '../../jetstream/index.ts';
+import type { Cargo } from '../lane/cargo.ts';
+import { eventsAt } from '../lane/events-at.ts';
+import { createGate } from '../lane/gate.ts';
+import { type LookUp, lookUpUnsettled, type Missing } from '../lane/look-up.ts';
+import { hasMoved, movedLetter, type Outlet, type OutletContext, outlived } from '../lane/outlet.ts';
+import { createKeyGraves } from './key-graves.ts';
+import { type Consignment, createKeyQueue } from './key-queue.ts';
+
+const LOAD_AT_ONCE = 500;
+const LOADED_AT_MOST = 2_048;
+const DUPLICATES_AT_ONCE = 256;
+const DUPLICATES_WAIT_MS = 200;
+
+/**
+ * `key` and `none` ordering, on a stream that others may write to. There are no slots: message ids protect a repeat
+ * inside the duplicate window, and beyond half of it the stream is looked into before anything is repeated.
+ */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the outlet's state, its parts named below.
+export function createKeyOutlet(context: OutletContext): Outlet {
+  const { options, session, link, source, epoch, log, letters, meter, changed, wake } = context;
+  const { stream } = options;
+  const queue = createKeyQueue({ perKey: options.ordering === 'key' });
+  const graves = createKeyGraves(context, queue);
+  /** Sequences that the broker called duplicates, by position: it has their ids, which proves nothing. */
+  const duplicates = new Map<number, number>();
+  /** Positions whose id the broker knows although the stream does not hold them. */
+  const idUsed = new Set<number>();
+  let settledTo: number | null = null;
+  let highestSeen = 0;
+  let handedOver = 0;
+  let windowMs = 0;
+  let refill: readonly Missing[] = [];
+  let loaded = 0;
+  let asOfMs = 0;
+  let givingUp = false;
+  let firstDuplicateAtMs = 0;
+  let known: StreamState | undefined;
+  let compared = false;
+
+  const gate = createGate({ link, meter, wake, onClose: () => publisher.abandon() });
+  const publisher = createPublisher({
+    link,
+    stream,
+    onStored(token, sequence) {
+      highestSeen = Math.max(highestSeen, sequence);
+      settledTo = Math.max(settledTo ?? 0, sequence);
+      const consignment = queue.done(token);
+      gate.stored();
+      if (consignment !== undefined) {
+        const { event } = consignment;
+        idUsed.delete(event.position);
+        meter.stored(event);
+        letters.stored();
+        letters.settled(event.position, 'event');
+        changed();
+      }
+      verifyDuplicates();
+      pump();
+    },
+    onFailure(token, outcome) {
+      meter.failed(outcome.kind);
+      const consignment = queue.at(token);
+      const event = consignment?.event;
+      if (outcome.kind === 'refused' && consignment !== undefined)
+        return bury(token, consignment, outcome.reason);
+      if (outcome.kind === 'duplicate') {
+        if (duplicates.size === 0) firstDuplicateAtMs = performance.now();
+        if (event !== undefined) duplicates.set(event.position, outcome.sequence);
+        verifyDuplicates();
+      } else if (outcome.kind === 'ambiguous') gate.fruitless(outcome.reason);
+      else gate.pause({ outcome: outcome.kind, reason: outcome.reason });
+    },
+    onRoom: () => pump(),
+  });
+
+  /** Each look into the stream costs time: what is called a duplicate waits for others, while its key waits for it. */
+  function verifyDuplicates(): void {
+    if (duplicates.size === 0 || gate.state.kind !== 'flowing') return;
+    const waitedMs = performance.now() - firstDuplicateAtMs;
+    if (publisher.inFlight === 0 || duplicates.size >= DUPLICATES_AT_ONCE || waitedMs > DUPLICATES_WAIT_MS)
+      gate.doubt('the broker calls some of them duplicates, which proves nothing');
+  }
+
+  function bury(token: number, consignment: Consignment, reason: string): void {
+    const pause = graves.refuse(token, consignment, reason);
+    if (pause !== undefined) gate.pause(pause);
+    changed();
+  }
+
+  function pump(): void {
+    while (gate.state.kind === 'flowing' && publisher.hasRoom()) {
+      if (gate.probing && publisher.inFlight > 0) return;
+      const consignment = queue.peek();
+      if (consignment === undefined) return;
+      if (performance.now() > consignment.safeUntilMs) {
+        gate.doubt('what may have been sent before is older than half the duplicate window');
+        return;
+      }
+      const { event, messageId } = consignment;
+      const headers = encodeHeaders(event, { stream, source, messageId, expectedLastSequence: null });
+      publisher.publish({ subject: event.subject, headers, payload: event.payload }, queue.take());
+    }
+  }
+
+  async function buryAll(): Promise<boolean> {
+    if (!(await graves.close())) return false;
+    changed();
+    pump();
+    return true;
+  }
+
+  /** What may have been sent before is sent again with its id, unless the broker has shown that it would swallow it. */
+  function consign({ position, batch, replay }: Missing, event: StoredEvent): void {
+    const messageId = idUsed.has(position) ? null : replay ? `${event.eventId}:${batch}` : event.eventId;
+    queue.add({ event, batch, messageId, safeUntilMs: asOfMs + windowMs / 2 });
+  }
+
+  /** Events that another lane takes by now leave this one. False: another epoch leads. */
+  async function handOver(events: Map<number, StoredEvent>): Promise<boolean> {
+    const stream = known;
+    const moved = [...events.values()].filter((event) => stream && hasMoved(context, stream, event));
+    if (moved.length === 0) return true;
+    const dead = moved.map((event) => movedLetter(context, event));
+    if (!(await parkIfLeading(session, epoch, dead))) return false;
+    letters.commit(dead);
+    for (const { position } of moved) events.delete(position);
+    context.onMoved();
+    return true;
+  }
+
+  async function load(part: readonly Missing[]): Promise<boolean> {
+    const events = await eventsAt(
+      session,
+      part.map(({ position }) => position),
+    );
+    const gone = part.find(({ position }) => !events.has(position));
+    if (gone !== undefined && !givingUp) {
+      gate.pause(outlived(gone.position, stream));
+      return false;
+    }
+    if (!(await handOver(events))) return false;
+    const retried = new Set(letters.inState('retrying'));
+    for (const missing of part) {
+      const event = events.get(missing.position);
+      if (event === undefined) continue;
+      const { position, batch, replay } = missing;
+      if (!replay && !retried.has(position) && letters.holds(event)) graves.holdBack(event, batch);
+      else consign(missing, event);
+    }
+    return true;
+  }
+
+  async function loadMore(): Promise<'loaded' | 'stopped'> {
+    const part = refill.slice(loaded, loaded + LOAD_AT_ONCE);
+    const { state } = gate;
+    // A gate that closed meanwhile compares everything anew.
+    if (!(await load(part)) || gate.state !== state) return 'stopped';
+    loaded += part.length;
+    if (loaded === refill.length) [refill, loaded] = [[], 0];
+    pump();
+    return 'loaded';
+  }
+
+  function judgeLetters(stored: ReadonlyMap<number, number>, missing: readonly Missing[]): void {
+    const pending = new Set(missing.map(({ position }) => position));
+    for (const position of stored.keys()) letters.settled(position, 'event');
+    for (const position of letters.inState('retrying'))
+      if (!pending.has(position)) letters.settled(position, 'event');
+    for (const position of letters.inState('marking')) letters.settled(position, 'marker');
+  }
+
+  /** What this leadership saw acknowledged is found once more, until a row of the log says that it is settled. */
+  function newAmong(stored: ReadonlyMap<number, number>): number {
+    if (!compared) return stored.size;
+    const pending = queue.positions();
+    for (const { position } of refill.slice(loaded)) pending.add(position);
+    return [...stored.keys()].filter((position) => pending.has(position)).length;
+  }
+
+  function takeOver({ stored, missing, asOfMs: lookedAtMs }: LookUp, lastSequence: number): void {
+    for (const position of duplicates.keys()) if (!stored.has(position)) idUsed.add(position);
+    duplicates.clear();
+    let highest = settledTo ?? 0;
+    for (const sequence of stored.values()) highest = Math.max(highest, sequence);
+    settledTo = highest === 0 ? null : Math.min(highest, lastSequence);
+    judgeLetters(stored, missing);
+    queue.clear();
+    [refill, loaded, asOfMs] = [missing, 0, lookedAtMs];
+  }
+
+  const outlet: Outlet = {
+    gate,
+    get pending() {
+      return queue.pending + outlet.behind + graves.heldBack;
+    },
+    get pendingBytes() {
+      return queue.pendingBytes;
+    },
+    get oldest() {
+      return queue.oldest;
+    },
+    get settledTo() {
+      return settledTo;
+    },
+    get settledBatch() {
+      const open = [refill[loaded]?.batch, queue.lowestBatch, graves.lowestBatch].filter(isNumber);
+      return open.length === 0 ? handedOver : Math.min(...open) - 1;
+    },
+    get behind() {
+      return refill.length - loaded;
+    },
+    get hungry() {
+      return (
+        !graves.isEmpty ||
+        (outlet.behind > 0 && gate.state.kind === 'flowing' && queue.pending <= LOADED_AT_MOST / 2)
+      );
+    },
+    expectedEnd: undefined,
+    bounds: (count) => ({ first: highestSeen + 1, last: highestSeen + count }),
+    send(cargo: readonly Cargo[], row: Batch) {
+      for (const one of cargo) {
+        if (one.kind !== 'event') throw new Error('markers have no place outside the chain');
+        const { batch, kind } = row;
+        const { event, messageId } = one;
+        if (kind === 'new' && letters.holds(event)) graves.holdBack(event, batch);
+        else queue.add({ event, batch, messageId, safeUntilMs: Number.POSITIVE_INFINITY });
+      }
+      handedOver = row.batch;
+      if (!graves.isEmpty) changed();
+      pump();
+    },
+    async feed() {
+      while (outlet.hungry) {
+        if (!graves.isEmpty && !(await buryAll())) return 'fenced';
+        if (outlet.behind > 0 && (await loadMore()) === 'stopped') return 'fed';
+      }
+      return 'fed';
+    },
+    async compare({ stream: state, last, giveUp, signal }) {
+      if (!graves.isEmpty && !(await buryAll())) return 'fenced';
+      givingUp = giveUp;
+      if (known !== undefined && known.created !== state.created) settledTo = null;
+      known = state;
+      windowMs = state.duplicateWindowMs;
+      highestSeen = Math.max(state.lastSequence, highestSeen);
+      log.restart(last, state.created);
+      if (last !== undefined) {
+        const found = await lookUpUnsettled(context, { last, stream: state, signal, settledTo });
+        settledTo = settledTo ?? last.settledTo;
+        letters.restart(await openLetters(session, stream));
+        meter.reconciled({
+          lost: found.lost,
+          newlySettled: newAmong(found.stored),
+          foreign: 0,
+          disordered: 0,
+          strays: 0,
+        });
+        takeOver(found, state.lastSequence);
+        handedOver = last.batch;
+        highestSeen = state.lastSequence;
+      }
+      compared = true;
+      gate.open(outlet.pending === 0);
+      if ((await outlet.feed()) === 'fenced') return 'fenced';
+      pump();
+      return gate.state.kind === 'flowing' ? 'flowing' : 'waiting';
+    },
+    close() {
+      gate.close();
+      publisher.close();
+    },
+  };
+  return outlet;
+}
+
+function isNumber(value: number | undefined): value is number {
+  return value !== undefined;
+}

@@ -1,0 +1,82 @@
+import type { Batch } from '../../batch-log/batch.ts';
+import { unsettledBatches } from '../../batch-log/recover.ts';
+import type { StreamState } from '../../jetstream/index.ts';
+import { type PositionRanges, parseMultirange, positionsOf, sizeOf } from '../../postgres/position-ranges.ts';
+import type { Session } from '../../postgres/session.ts';
+import type { Adoption } from './lane.ts';
+import type { LaneLog } from './lane-log.ts';
+import type { Pause } from './lane-state.ts';
+import { placementOf } from './placement.ts';
+
+/** Why a lane stops at a stream that is not the one its log speaks of, and what ends it. */
+export function recreated(last: Batch, stream: StreamState): Pause {
+  return {
+    outcome: 'unavailable',
+    reason: `stream '${stream.name}' is not the one planned for: it was created ${stream.created}, the batch log speaks of ${last.incarnation}. It was deleted and made anew, or restored. Go on with it: postcommit adopt --stream ${stream.name} (what was stored before counts as published), with --republish to publish again what the outbox still holds; or restore the old one`,
+  };
+}
+
+/**
+ * The one row that begins the log of a stream's new incarnation: what has to go onto it of what was planned before.
+ * It says so for good, so that a crash behind it changes nothing.
+ */
+export async function adoptStream(options: {
+  readonly session: Session;
+  readonly last: Batch;
+  readonly stream: StreamState;
+  readonly mode: Adoption;
+  /** Of slots, as this leadership knows it, which may be more than the log does; null outside `stream` ordering. */
+  readonly settledTo: number | null;
+  readonly log: LaneLog;
+}): Promise<Batch> {
+  const { stream, log, mode, last } = options;
+  const positions = mode === 'republish' ? await retained(options) : await unsettled(options);
+  const first = stream.lastSequence + 1;
+  const row = log.next({ kind: 'again', first, last: first + sizeOf(positions) - 1, positions });
+  // What was settled was so in the old incarnation: of this one nothing is, and older rows are over.
+  return { ...row, settledTo: null, settledBatch: row.ordering === 'stream' ? null : last.batch };
+}
+
+/** Positions planned for the stream that the outbox still holds, and that are not set aside. */
+async function retained({ session, last }: { session: Session; last: Batch }): Promise<PositionRanges> {
+  const [row] = await session.query({
+    text: `with planned as materialized (
+             select coalesce(range_agg(positions), '{}') as positions from postcommit.batches where stream = $1)
+           select range_agg(int8range(o.position, o.position, '[]'))
+             from postcommit.outbox o, planned
+            where o.position <@ planned.positions and ${NOT_SET_ASIDE}`,
+    values: [last.stream],
+  });
+  return parseMultirange(row?.[0] ?? '{}');
+}
+
+/** Positions that were planned and are neither known to be stored nor set aside. */
+export async function unsettled(options: {
+  session: Session;
+  last: Batch;
+  settledTo: number | null;
+}): Promise<PositionRanges> {
+  const { session, last } = options;
+  const { batches, slotsSettledTo } = await unsettledBatches(session, last, {
+    above: Number.MAX_SAFE_INTEGER,
+  });
+  const settledTo = Math.max(slotsSettledTo, options.settledTo ?? 0);
+  const positions = new Set<number>();
+  for (const [sequence, { position, what }] of placementOf(batches.filter(isSlotted)).slots)
+    if (what === 'event' && sequence > settledTo) positions.add(position);
+  for (const row of batches)
+    if (!isSlotted(row)) for (const position of positionsOf(row.positions)) positions.add(position);
+  const [row] = await session.query({
+    text: `select range_agg(int8range(o.position, o.position, '[]')) from unnest($1::int8[]) as o(position)
+            where ${NOT_SET_ASIDE}`,
+    values: [[...positions]],
+  });
+  return parseMultirange(row?.[0] ?? '{}');
+}
+
+function isSlotted({ ordering }: Batch): boolean {
+  return ordering === 'stream';
+}
+
+const NOT_SET_ASIDE = `not exists (select from postcommit.dead_letters d
+  where d.consumer is null and d.position = o.position and d.state in ('marking', 'parked', 'held', 'discarded'))`;

@@ -1,0 +1,28 @@
+import { readKeptEvents } from '../../dead-letters/letters.ts';
+import type { StoredEvent } from '../../event.ts';
+import { readPositions } from '../../outbox/read.ts';
+import type { Session } from '../../postgres/session.ts';
+
+/** Events by position, from the outbox, or from their dead letters where its rows are gone. */
+export async function eventsAt(
+  session: Session,
+  positions: readonly number[],
+): Promise<Map<number, StoredEvent>> {
+  const sorted = [...positions].sort((a, b) => a - b);
+  const events = new Map((await readPositions(session, sorted)).map((event) => [event.position, event]));
+  const missing = sorted.filter((position) => !events.has(position));
+  for (const event of await readKeptEvents(session, missing)) events.set(event.position, event);
+  return events;
+}
+
+/** Ids of the events at these positions; those whose content is gone are left out. */
+export async function eventIdsAt(
+  session: Session,
+  positions: readonly number[],
+): Promise<ReadonlyMap<number, string>> {
+  const rows = await session.query({
+    text: 'select position, event_id from postcommit.outbox where position = any($1::int8[])',
+    values: [positions],
+  });
+  return new Map(rows.map(([position, eventId]) => [Number(position), eventId as string]));
+}
