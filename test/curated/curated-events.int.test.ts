@@ -41,7 +41,7 @@ const consumed = new Map<number, ConsumedEvent>();
 beforeAll(async () => {
   stage = await openStage({ config: { subjects: CAPTURED } });
   await stage.pool.query(KNOCK);
-  relay = await stage.startRelay({ lane: { subjects: CAPTURED } });
+  relay = await stage.startRelay({ leaseTtlMs: 60_000, lane: { subjects: CAPTURED } });
   client = new pg.Client(stage.databaseUrl);
   await client.connect();
   consumerPool = new pg.Pool({ connectionString: stage.databaseUrl });
