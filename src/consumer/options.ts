@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { PostcommitError } from '../errors.ts';
 import type { OutboxEvent } from '../event.ts';
 import type { BrokerLink, NatsSettings } from '../jetstream/index.ts';
-import { checkSubjectPattern } from '../jetstream/index.ts';
+import { checkSubjectPattern, isJetStreamName } from '../jetstream/index.ts';
 import type { BackoffOptions } from '../lifecycle/backoff.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -89,8 +89,10 @@ export function resolveOptions(options: ConsumeOptions): ConsumerSettings {
 }
 
 function requireName(option: 'stream' | 'durable', value: unknown): void {
-  if (typeof value === 'string' && /^[^\s.*>/\\\p{Cc}]+$/u.test(value)) return;
-  throw invalid(`\`${option}\` must be a name without blanks, dots, wildcards and slashes`);
+  if (typeof value === 'string' && isJetStreamName(value)) return;
+  throw invalid(
+    `\`${option}\` must be a name without blanks, dots, slashes, wildcards and control characters, of 1 to 255 bytes`,
+  );
 }
 
 function requirePattern(subject: string): void {

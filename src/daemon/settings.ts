@@ -91,7 +91,7 @@ export const SETTINGS = {
   stream: {
     env: 'POSTCOMMIT_STREAM',
     about: 'stream to publish to (default: postcommit)',
-    expected: 'a name without blanks, dots, slashes and wildcards, at most 255 characters',
+    expected: 'a name without blanks, dots, slashes, wildcards and control characters, at most 255 bytes',
   },
   subjects: {
     env: 'POSTCOMMIT_SUBJECTS',

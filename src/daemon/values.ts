@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { PostcommitError } from '../errors.ts';
+import { isJetStreamName } from '../jetstream/names.ts';
 import { parseServers } from '../jetstream/settings.ts';
 import { checkSubjectPattern } from '../jetstream/subjects.ts';
 
@@ -11,7 +12,17 @@ export const postgresUrl = text
     message: 'does not begin with postgres:// or postgresql://',
     abort: true,
   })
-  .refine((url) => URL.canParse(url), 'is no readable URL');
+  .refine((url) => URL.canParse(url), { message: 'is no readable URL', abort: true })
+  .refine(
+    saysWhoIsTheHost,
+    'has a / or # in its password, or an @ in its database, that is not percent-encoded',
+  );
+
+/** Of `postgres://user:12/34@host/db` the user is read as the host, and a part of the password as the database. */
+function saysWhoIsTheHost(text: string): boolean {
+  const { pathname, hash } = new URL(text);
+  return hash === '' && !pathname.includes('@');
+}
 
 export const natsServers = listOf(text).check((ctx) => {
   try {
@@ -24,9 +35,7 @@ export const natsServers = listOf(text).check((ctx) => {
 
 export const plainText = text;
 
-export const streamName = text
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for.
-  .refine((name) => /^[^\s.*>/\\\u0000-\u001f\u007f]{1,255}$/.test(name), 'is no name for a stream');
+export const streamName = text.refine(isJetStreamName, 'is no name for a stream');
 
 export const subjectList = listOf(
   text.check((ctx) => {
@@ -71,7 +80,7 @@ const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as c
 
 /** Milliseconds of `24h`, `90m`, `7d`; undefined for anything else. */
 export function parseDuration(value: string): number | undefined {
-  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(value);
+  const match = /^(\d{1,12})(ms|s|m|h|d)$/.exec(value);
   if (match === null) return undefined;
   return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
 }

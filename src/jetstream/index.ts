@@ -6,6 +6,7 @@ export {
   type HeaderOptions,
   headerFault,
 } from './headers.ts';
+export { isJetStreamName } from './names.ts';
 export { classifyReply, type Failure, type Outcome, type Reply } from './outcome.ts';
 export { createPublisher, type OutgoingMessage, type Publisher, type PublisherOptions } from './publisher.ts';
 export { headerValue, type ReadBack, type ReadBackOptions, readBack } from './read-back.ts';

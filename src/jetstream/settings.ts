@@ -68,6 +68,12 @@ function parseServer(text: string): ServerAddress {
     );
   }
   if (url.hostname === '') throw invalid('a NATS URL names no host', 'Use nats://host:port.');
+  // `nats:/host` is read as a host called nats, and of `user:12/34@host` the user as the host.
+  if (!['', '/'].includes(url.pathname) || url.search !== '' || url.hash !== '')
+    throw invalid(
+      'a NATS URL has something behind its host and port',
+      'Use nats://host:port; percent-encode special characters in passwords.',
+    );
   return {
     address: `${url.hostname}:${url.port || '4222'}`,
     insistsOnTls: scheme === 'tls',
@@ -76,7 +82,10 @@ function parseServer(text: string): ServerAddress {
 }
 
 function userInfo(url: URL): { user?: string; password?: string; token?: string } {
-  if (url.username === '') return {};
+  if (url.username === '') {
+    if (url.password === '') return {};
+    throw invalid('a NATS URL has a password without a user', 'Use nats://user:password@host:port.');
+  }
   try {
     const user = decodeURIComponent(url.username);
     return url.password === '' ? { token: user } : { user, password: decodeURIComponent(url.password) };

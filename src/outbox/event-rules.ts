@@ -78,7 +78,7 @@ function labelFault(field: 'key' | 'type', value: unknown, hint: string): Fault 
 
 function headersFault(headers: object): Fault | undefined {
   // A Map, or fetch's Headers, has no properties: what is in it would be left out without a word.
-  if (Object.prototype.toString.call(headers) !== '[object Object]') {
+  if (kindOf(headers) !== 'Object') {
     return { message: 'its headers are not an object', hint: 'Write { name: "value" }.' };
   }
   for (const [name, value] of Object.entries(headers)) {
@@ -132,9 +132,6 @@ function encodePayload(payload: unknown, place: number | undefined): string {
     return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('base64');
   }
   const hint = 'Hand in a Uint8Array for bytes, or a value that JSON can express.';
-  if (payload instanceof ArrayBuffer || ArrayBuffer.isView(payload)) {
-    throw invalid({ message: 'its payload would become {} as JSON', hint }, place);
-  }
   let json: string | undefined;
   try {
     json = JSON.stringify(payload);
@@ -144,7 +141,22 @@ function encodePayload(payload: unknown, place: number | undefined): string {
   if (json === undefined) {
     throw invalid({ message: `its payload is ${typeof payload}, which JSON cannot express`, hint }, place);
   }
+  if (losesItsContent(payload, json)) {
+    throw invalid(
+      { message: `its payload is of the class ${kindOf(payload)}, which JSON cannot express`, hint },
+      place,
+    );
+  }
   return Buffer.from(json).toString('base64');
+}
+
+/** JSON makes `{}` of a Map, a Set, a promise or an Error without a word, and an object of an array of other numbers. */
+function losesItsContent(payload: unknown, json: string): boolean {
+  return ArrayBuffer.isView(payload) || (json === '{}' && kindOf(payload) !== 'Object');
+}
+
+function kindOf(value: unknown): string {
+  return Object.prototype.toString.call(value).slice('[object '.length, -1);
 }
 
 function invalid({ message, hint }: Fault, place: number | undefined): PostcommitError {

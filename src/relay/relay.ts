@@ -1,7 +1,7 @@
 import { plannedStreams } from '../batch-log/recover.ts';
 import { messageOf, PostcommitError } from '../errors.ts';
 import { type BrokerLink, connectBroker } from '../jetstream/index.ts';
-import { sleep } from '../lifecycle/abort.ts';
+import { LONGEST_TIMER_MS, sleep } from '../lifecycle/abort.ts';
 import { createBackoff } from '../lifecycle/backoff.ts';
 import { createDeferred } from '../lifecycle/deferred.ts';
 import { createWakeUp } from '../lifecycle/wake-up.ts';
@@ -241,7 +241,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
       if (!stopping.signal.aborted) {
         setRole('stopping');
         stopping.abort();
-        const timer = setTimeout(() => aborting.abort(), graceMs);
+        const timer = setTimeout(() => aborting.abort(), Math.min(graceMs, LONGEST_TIMER_MS));
         void finish().finally(() => clearTimeout(timer));
       }
       await closed.promise;

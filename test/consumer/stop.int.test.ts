@@ -53,6 +53,26 @@ test('stop finishes the running handler, acknowledges it and hands back what was
   expect(num_ack_pending).toBe(0);
 });
 
+test('a grace of a month, longer than a timer of Node can be, is not over at once', async () => {
+  const here = await scene();
+  await here.publish('slow');
+  const entered = signal();
+  const leave = signal();
+  let aborted: boolean | undefined;
+  const consumer = await start(here, async (event, context) => {
+    entered.fire();
+    await leave.fired;
+    aborted = context.signal.aborted;
+    await effect(event, context);
+  });
+  await entered.fired;
+  const stopped = consumer.stop({ graceMs: 30 * 86_400_000 });
+  setTimeout(leave.fire, 300);
+  await stopped;
+  expect(aborted).toBe(false);
+  expect(await here.effects()).toHaveLength(1);
+});
+
 test('stop aborts the signal of a handler after the grace, and hands its event back', async () => {
   const here = await scene();
   await here.publish('slow');

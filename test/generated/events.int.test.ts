@@ -6,6 +6,7 @@ import { type ConsumedEvent, type Consumer, consume } from '../../src/consumer/i
 import { enqueue, PostcommitError } from '../../src/index.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { openStage, type RunningRelay, type Stage } from '../guarantees/stage.ts';
+import { isClear } from './clear-refusal.ts';
 import {
   canReachSql,
   KNOCK,
@@ -143,18 +144,6 @@ async function expectScriptAgrees(
 function expectClear(refusal: Refusal, one: Candidate): void {
   if (isClear(refusal)) return;
   expect.fail(`${nameOf(one)} is refused in these words: ${JSON.stringify(refusal)} ${refusal.message}`);
-}
-
-function isClear({ code, message, hint }: Refusal): boolean {
-  // A text that is no UUID fails as an argument, before postcommit sees it: PostgreSQL's own words.
-  if (code === '22P02') return message.startsWith('invalid input syntax for type uuid');
-  return (
-    (code === 'event-invalid' || code === '23514') &&
-    /subject|key|type|header|payload|eventId/.test(message) &&
-    !/violates|constraint/.test(message) &&
-    /^[A-Z].{15}/.test(hint) &&
-    message.length < 2_000
-  );
 }
 
 function nameOf({ payload, ...rest }: Candidate): string {

@@ -13,6 +13,7 @@ test.each([
   ['nats://[::1]:4333', '[::1]:4333'],
   ['nats://a:80', 'a:80'],
   ['  tls://host ', 'host:4222'],
+  ['nats://host:4299/', 'host:4299'],
 ])('%s is dialled at %s', (text, address) => {
   expect(parseServers([text])[0]?.address).toBe(address);
 });
@@ -34,6 +35,12 @@ test.each([
   [['nats://host:99999']],
   [['nats://a:%zz@host']],
   [['a b']],
+  [['nats:/host']],
+  [['nats://nats://host']],
+  [['nats://me:12/34@host']],
+  [['nats://me:12?34@host']],
+  [['nats://me:12#34@host']],
+  [['nats://:password@host']],
 ])('%j is no address, and the error shows none of it', (servers) => {
   try {
     parseServers(servers);

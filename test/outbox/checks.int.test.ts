@@ -227,8 +227,12 @@ test.each([
   ['a function', () => 1],
   ['a symbol', Symbol('s')],
   ['a bigint inside', { count: 1n }],
-  ['an ArrayBuffer, which JSON makes {}', new ArrayBuffer(3)],
   ['a cycle', cycle()],
+  ['an ArrayBuffer, which JSON makes {}', new ArrayBuffer(3)],
+  ['a Map, which JSON makes {}', new Map([['a', 'b']])],
+  ['a promise that nobody awaited, which JSON makes {}', Promise.resolve({ a: 'b' })],
+  ['an Error, which JSON makes {}', new Error('a')],
+  ['numbers that are no bytes', Float64Array.of(1)],
 ])('a payload that JSON cannot express is refused: %s', async (_, payload) => {
   await client.query('BEGIN');
   const refusal = enqueue(client, { subject: 'a', payload });
