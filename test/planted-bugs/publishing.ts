@@ -90,8 +90,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
     edits: [
       {
         file: KEY_OUTLET,
-        search: `        if (duplicates.size === 0) firstDuplicateAtMs = performance.now();
-        if (event !== undefined) duplicates.set(event.position, outcome.sequence);
+        search: `        if (event !== undefined) duplicates.note(event.position);
         verifyDuplicates();`,
         replace: `        queue.done(token);
         void event;

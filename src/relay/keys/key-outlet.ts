@@ -8,13 +8,12 @@ import { eventsAt } from '../lane/events-at.ts';
 import { createGate } from '../lane/gate.ts';
 import { type LookUp, lookUpUnsettled, type Missing } from '../lane/look-up.ts';
 import { hasMoved, movedLetter, type Outlet, type OutletContext, outlived } from '../lane/outlet.ts';
+import { createDuplicates } from './duplicates.ts';
 import { createKeyGraves } from './key-graves.ts';
 import { type Consignment, createKeyQueue } from './key-queue.ts';
 
 const LOAD_AT_ONCE = 500;
 const LOADED_AT_MOST = 2_048;
-const DUPLICATES_AT_ONCE = 256;
-const DUPLICATES_WAIT_MS = 200;
 
 /**
  * `key` and `none` ordering, on a stream that others may write to. There are no slots: message ids protect a repeat
@@ -26,10 +25,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   const { stream } = options;
   const queue = createKeyQueue({ perKey: options.ordering === 'key' });
   const graves = createKeyGraves(context, queue);
-  /** Sequences that the broker called duplicates, by position: it has their ids, which proves nothing. */
-  const duplicates = new Map<number, number>();
-  /** Positions whose id the broker knows although the stream does not hold them. */
-  const idUsed = new Set<number>();
+  const duplicates = createDuplicates();
   let settledTo: number | null = null;
   let highestSeen = 0;
   let handedOver = 0;
@@ -38,7 +34,6 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   let loaded = 0;
   let asOfMs = 0;
   let givingUp = false;
-  let firstDuplicateAtMs = 0;
   let known: StreamState | undefined;
   let compared = false;
   /** The stream was shorter than this leadership had seen it: so much of it was left at most. */
@@ -56,7 +51,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       gate.stored();
       if (consignment !== undefined) {
         const { event } = consignment;
-        idUsed.delete(event.position);
+        duplicates.done(event.position);
         meter.stored(event);
         letters.stored();
         letters.settled(event.position, 'event');
@@ -72,8 +67,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       if (outcome.kind === 'refused' && consignment !== undefined)
         return bury(token, consignment, outcome.reason);
       if (outcome.kind === 'duplicate') {
-        if (duplicates.size === 0) firstDuplicateAtMs = performance.now();
-        if (event !== undefined) duplicates.set(event.position, outcome.sequence);
+        if (event !== undefined) duplicates.note(event.position);
         verifyDuplicates();
       } else if (outcome.kind === 'ambiguous') gate.fruitless(outcome.reason);
       else gate.pause({ outcome: outcome.kind, reason: outcome.reason });
@@ -87,11 +81,8 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     gate.doubt('an event was stored below where the stream had ended: it has lost its tail');
   }
 
-  /** Each look into the stream costs time: what is called a duplicate waits for others, while its key waits for it. */
   function verifyDuplicates(): void {
-    if (duplicates.size === 0 || gate.state.kind !== 'flowing') return;
-    const waitedMs = performance.now() - firstDuplicateAtMs;
-    if (publisher.inFlight === 0 || duplicates.size >= DUPLICATES_AT_ONCE || waitedMs > DUPLICATES_WAIT_MS)
+    if (gate.state.kind === 'flowing' && duplicates.isDue(publisher.inFlight))
       gate.doubt('the broker calls some of them duplicates, which proves nothing');
   }
 
@@ -125,7 +116,11 @@ export function createKeyOutlet(context: OutletContext): Outlet {
 
   /** What may have been sent before is sent again with its id, unless the broker has shown that it would swallow it. */
   function consign({ position, batch, replay }: Missing, event: StoredEvent): void {
-    const messageId = idUsed.has(position) ? null : replay ? `${event.eventId}:${batch}` : event.eventId;
+    const messageId = duplicates.isIdUsed(position)
+      ? null
+      : replay
+        ? `${event.eventId}:${batch}`
+        : event.eventId;
     queue.add({
       event,
       batch,
@@ -198,8 +193,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   }
 
   function takeOver({ stored, missing, asOfMs: lookedAtMs }: LookUp, lastSequence: number): void {
-    for (const position of duplicates.keys()) if (!stored.has(position)) idUsed.add(position);
-    duplicates.clear();
+    duplicates.judge(stored);
     let highest = settledTo ?? 0;
     for (const sequence of stored.values()) highest = Math.max(highest, sequence);
     settledTo = highest === 0 ? null : Math.min(highest, lastSequence);
