@@ -1,4 +1,5 @@
 import {
+  type Consumer,
   type JetStreamManager,
   type JsMsg,
   RetentionPolicy,
@@ -6,6 +7,7 @@ import {
   type StreamState,
 } from '@nats-io/jetstream';
 import type pg from 'pg';
+import { sleep } from '../../src/lifecycle/abort.ts';
 
 const READ_TIMEOUT_MS = 10_000;
 
@@ -109,11 +111,25 @@ async function readOneByOne(
   return messages;
 }
 
+const ATTEMPTS = 10;
+
+/** A cluster that has just lost a server may place it where nobody answers: asked again until one does. */
+async function ephemeralOn(jsm: JetStreamManager, stream: string): Promise<Consumer> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await jsm.jetstream().consumers.get(stream);
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+      await sleep(500);
+    }
+  }
+}
+
 /** Up to so many, pushed by the server: a tenth of the time. Fewer, if it falls silent or they are gone by now. */
 async function readAtOnce(jsm: JetStreamManager, stream: string, count: number): Promise<StreamMessage[]> {
   const messages: StreamMessage[] = [];
   if (count === 0) return messages;
-  const consumer = await jsm.jetstream().consumers.get(stream);
+  const consumer = await ephemeralOn(jsm, stream);
   const batch = await consumer.fetch({ max_messages: count, expires: READ_TIMEOUT_MS });
   for await (const message of batch) {
     messages.push(read(message));
