@@ -9,14 +9,6 @@ export interface LetterSelection {
   readonly keys?: readonly string[] | undefined;
 }
 
-export interface SelectedLetter {
-  readonly id: number;
-  readonly position: number;
-  readonly subject: string;
-  readonly key: string | null;
-  readonly state: 'parked' | 'held';
-}
-
 const MATCHES = `d.consumer is null and d.state in ('parked', 'held')
   and ($1::int8[] is null or d.id = any($1)) and ($2::text is null or d.stream = $2)
   and ($3::text is null or d.outcome = $3) and ($4::text[] is null or d.key = any($4))`;
@@ -26,10 +18,10 @@ function valuesOf({ ids, stream, outcome, keys }: LetterSelection): unknown[] {
 }
 
 /**
- * Selected letters in position order, and with a dead head what waits behind it; a letter whose head is not selected
- * is left out, it would overtake it.
+ * Positions of selected letters in their order, and with a dead head what waits behind it; a letter whose head is not
+ * selected is left out, it would overtake it.
  */
-export async function selectToRetry(session: Session, selection: LetterSelection): Promise<SelectedLetter[]> {
+export async function positionsToRetry(session: Session, selection: LetterSelection): Promise<number[]> {
   const rows = await session.query({
     name: 'postcommit_select_letters',
     text: `with chosen as materialized (
@@ -39,7 +31,7 @@ export async function selectToRetry(session: Session, selection: LetterSelection
               where d.consumer is null and d.state in ('parked', 'held')
                 and (d.id in (select id from chosen)
                      or d.state = 'held' and exists (select from chosen c where c.stream = d.stream and c.key = d.key)))
-           select d.id, d.position, d.subject, d.key, d.state from due d
+           select d.position from due d
             where (d.state = 'parked' or not exists (
                     select from postcommit.dead_letters head
                      where head.consumer is null and head.stream = d.stream and head.key = d.key
@@ -48,13 +40,7 @@ export async function selectToRetry(session: Session, selection: LetterSelection
             order by d.position`,
     values: valuesOf(selection),
   });
-  return rows.map(([id, position, subject, key, state]) => ({
-    id: Number(id),
-    position: Number(position),
-    subject: subject as string,
-    key: key ?? null,
-    state: state as SelectedLetter['state'],
-  }));
+  return rows.map(([position]) => Number(position));
 }
 
 export interface Discarded {

@@ -37,12 +37,6 @@ export function createKeyGraves(
 ): KeyGraves {
   let graves: Grave[] = [];
 
-  const held = (event: StoredEvent): NewLetter =>
-    letters.letterFor(event, {
-      state: 'held',
-      outcome: 'held',
-      reason: 'it waits behind a dead event of its key: retry or discard that one',
-    });
   const dig = (token: number | undefined, batch: number, dead: readonly NewLetter[]) => {
     letters.commit(dead);
     graves.push({ token, batch, letters: dead });
@@ -54,10 +48,10 @@ export function createKeyGraves(
       const head = letters.letterFor(event, { state: 'parked', outcome: 'refused', reason });
       const followers =
         options.deadLetters === 'hold' && event.key !== null ? queue.followers(event.key) : [];
-      dig(token, batch, [head, ...followers.map((follower) => held(follower.event))]);
+      dig(token, batch, [head, ...followers.map((follower) => letters.heldLetter(follower.event))]);
       return undefined;
     },
-    holdBack: (event, batch) => dig(undefined, batch, [held(event)]),
+    holdBack: (event, batch) => dig(undefined, batch, [letters.heldLetter(event)]),
     async close() {
       // More may be dug while these are written down: they are for the next round.
       const closing = [...graves];

@@ -20,6 +20,8 @@ export interface LaneLetters {
     event: StoredEvent,
     why: { outcome: LetterOutcome; reason: string; state: NewLetter['state'] },
   ): NewLetter;
+  /** Nothing is wrong with this event: it waits. */
+  heldLetter(event: StoredEvent): NewLetter;
   /** Keys hold, and a letter of its key waits ahead of this event. */
   holds(event: Pick<StoredEvent, 'key' | 'position'>): boolean;
   /** These are being sent again, maybe letters of another lane before: their keys go on behind them. */
@@ -102,6 +104,12 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
     type,
     ...why,
   });
+  const heldLetter = (event: StoredEvent) =>
+    letterFor(event, {
+      state: 'held',
+      outcome: 'held',
+      reason: 'it waits behind a dead event of its key: retry or discard that one',
+    });
   // Checked before more are added: one look may add as many as it has events.
   const tooMany = (): Pause | undefined =>
     open.size < atMost
@@ -122,6 +130,7 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
       const sorted = createTriage({
         inARow,
         letterFor,
+        heldLetter,
         firstWaiting,
         holds: policy === 'hold',
       });
@@ -138,6 +147,7 @@ export function createLaneLetters({ stream, policy, atMost }: LaneLettersOptions
       for (const letter of letters) remember(letter);
     },
     letterFor,
+    heldLetter,
     holds: ({ key, position }) => key !== null && (firstWaiting(key) ?? Number.POSITIVE_INFINITY) < position,
     retrying(events) {
       for (const { position, key } of events)
@@ -192,13 +202,14 @@ interface TriageOptions {
   /** Dead events before these, without one that is not. */
   readonly inARow: number;
   readonly letterFor: LaneLetters['letterFor'];
+  readonly heldLetter: LaneLetters['heldLetter'];
   /** Where the first letter of this key waits; undefined if none does. */
   readonly firstWaiting: (key: string) => number | undefined;
   /** Later events of a dead key wait. */
   readonly holds: boolean;
 }
 
-function createTriage({ inARow, letterFor, firstWaiting, holds }: TriageOptions) {
+function createTriage({ inARow, letterFor, heldLetter, firstWaiting, holds }: TriageOptions) {
   const events: StoredEvent[] = [];
   const letters: NewLetter[] = [];
   /** By key: where its first dead event is. */
@@ -216,7 +227,7 @@ function createTriage({ inARow, letterFor, firstWaiting, holds }: TriageOptions)
       const { key } = event;
       // Only what is ahead holds an event up: of many letters that are retried, a part has its turn at a time.
       if (key !== null && headOf(key) < event.position) {
-        letters.push(letterFor(event, { state: 'held', outcome: 'held', reason: BEHIND }));
+        letters.push(heldLetter(event));
       } else if (fault === undefined) {
         triage.inARow = 0;
         events.push(event);
@@ -230,8 +241,6 @@ function createTriage({ inARow, letterFor, firstWaiting, holds }: TriageOptions)
   };
   return triage;
 }
-
-const BEHIND = 'it waits behind a dead event of its key: retry or discard that one';
 
 function inARowPause(outcome: 'refused' | 'misrouted', reason: string): Pause {
   return {

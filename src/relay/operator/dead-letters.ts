@@ -1,4 +1,4 @@
-import { discardIfLeading, type SelectedLetter, selectToRetry } from '../../dead-letters/selection.ts';
+import { discardIfLeading, positionsToRetry } from '../../dead-letters/selection.ts';
 import { eventsAt } from '../lane/events-at.ts';
 import type { Repeated } from '../lane/lane.ts';
 import type { SelectionDetail } from './details.ts';
@@ -23,7 +23,7 @@ export async function retry(context: OperatorContext, chosen: SelectionDetail): 
   const { session } = context;
   let [retried, misrouted, gone] = [0, 0, 0];
   // Chosen once: what waits behind a head would be chosen no more as soon as the head is on its way.
-  for (const positions of portionsOf(await selectToRetry(session, chosen))) {
+  for (const positions of portionsOf(await positionsToRetry(session, chosen))) {
     const events = await eventsAt(session, positions);
     gone += positions.length - events.size;
     const routed = route(context, [...events.values()]);
@@ -40,8 +40,7 @@ export async function answerRetry(context: OperatorContext, chosen: SelectionDet
   return kind === 'retried' ? answered(counts) : { kind };
 }
 
-function portionsOf(letters: readonly SelectedLetter[]): number[][] {
-  const positions = letters.map(({ position }) => position);
+function portionsOf(positions: readonly number[]): number[][] {
   return Array.from({ length: Math.ceil(positions.length / AT_ONCE) }, (_, i) =>
     positions.slice(i * AT_ONCE, (i + 1) * AT_ONCE),
   );
