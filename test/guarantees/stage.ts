@@ -35,6 +35,7 @@ import {
   readStream,
   type StreamMessage,
 } from '../support/stream-history.ts';
+import { withDatabase } from '../support/with-database.ts';
 import { startWriters, type Writers, type WritersOptions } from '../support/writers.ts';
 
 /** An outbox, a stream, and what is needed to run relays between them and to compare both. */
@@ -185,11 +186,10 @@ function atPort(address: string, port: number | undefined): string {
 async function createOn(server: string): Promise<ScratchDatabase> {
   const name = scratchName('postcommit_test');
   await query(server, `CREATE DATABASE ${name}`);
-  const url = new URL(server);
-  url.pathname = `/${name}`;
-  await migrate({ url: url.href });
+  const url = withDatabase(server, name);
+  await migrate({ url });
   return {
-    url: url.href,
+    url,
     drop: async () => void (await query(server, `DROP DATABASE ${name} WITH (FORCE)`)),
   };
 }

@@ -5,6 +5,7 @@ import { migrate } from '../../src/migrate/index.ts';
 import { startNats, startPostgres } from './backend.ts';
 import { runCli } from './cli.ts';
 import { query } from './query.ts';
+import { withDatabase } from './with-database.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -54,10 +55,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
 
 async function createMigrated(server: string): Promise<AsyncDisposable & { readonly name: string }> {
   const name = `postcommit_test_${randomBytes(6).toString('hex')}`;
-  const url = new URL(server);
-  url.pathname = `/${name}`;
   await query(server, `CREATE DATABASE ${name}`);
-  await migrate({ url: url.href });
+  await migrate({ url: withDatabase(server, name) });
   return {
     name,
     async [Symbol.asyncDispose]() {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { inject } from 'vitest';
 import { query } from './query.ts';
+import { withDatabase } from './with-database.ts';
 
 export { startNats, startPostgres } from './backend.ts';
 
@@ -24,10 +25,8 @@ async function createCopyOf(template: string): Promise<ScratchDatabase> {
   const server = inject('databaseUrl');
   const name = scratchName('postcommit_test');
   await query(server, `CREATE DATABASE ${name} TEMPLATE ${template}`);
-  const url = new URL(server);
-  url.pathname = `/${name}`;
   return {
-    url: url.href,
+    url: withDatabase(server, name),
     async drop() {
       await query(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
     },

@@ -12,6 +12,7 @@ import {
   readStream,
   type StreamMessage,
 } from '../../support/stream-history.ts';
+import { withDatabase } from '../../support/with-database.ts';
 import { type DirectedRelay, type DirectedRelayOptions, startDirectedRelay } from './relay.ts';
 import { until } from './waiting.ts';
 
@@ -142,10 +143,4 @@ function inWords(faults: readonly string[]): string[] {
     kinds.set(title, [...(kinds.get(title) ?? []), fault]);
   }
   return [...kinds].map(([title, texts]) => `${title}: ${texts.length}: ${texts.slice(0, 3).join('; ')}`);
-}
-
-function withDatabase(url: string, database: string): string {
-  const changed = new URL(url);
-  changed.pathname = `/${database}`;
-  return changed.href;
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { sleep } from '../../../src/lifecycle/abort.ts';
 import { type Act, createDirectedScene } from '../directed/act.ts';
 import type { Stage } from '../directed/stage.ts';
+import { letStrangerBeFirst } from '../directed/stranger.ts';
 import { happens, until } from '../directed/waiting.ts';
 
 /** A writer's own retry: legal, and answered by `duplicate` although the second one is stored nowhere. */
@@ -61,14 +62,10 @@ const beyondTheWindow: Act = {
 const strangerInFlight: Act = {
   name: 'a stranger in the midst of publishing',
   async play(stage, random) {
-    const relay = await stage.startRelay();
-    await relay.untilLane('publishing');
-    const sending = relay.wires.nats.hold('HPUB ');
-    await stage.write(random.between(2, 9));
-    if (!(await happens(sending.reached, 5_000))) return ['liveness: nothing was published'];
-    await stage.publishForeign();
-    sending.release();
-    await until(() => relay.relay.status().lanes[0]?.pending === 0, 8_000);
+    const displaced = await letStrangerBeFirst(stage, random);
+    if (displaced === undefined) return ['liveness: nothing was published'];
+    displaced.release();
+    await until(() => displaced.relay.relay.status().lanes[0]?.pending === 0, 8_000);
     return stage.violations();
   },
 };

@@ -2,6 +2,7 @@ import { startNats, startPostgres } from '../../../src/embedded/index.ts';
 import { sleep } from '../../../src/lifecycle/abort.ts';
 import { type Act, createDirectedScene } from '../directed/act.ts';
 import { openStage, type Stage } from '../directed/stage.ts';
+import { letStrangerBeFirst } from '../directed/stranger.ts';
 import { happens, until } from '../directed/waiting.ts';
 import type { Scene } from '../scene.ts';
 
@@ -24,13 +25,9 @@ const unplanned: Act = {
 const strangerInTheSlot: Act = {
   name: 'a stranger takes a slot and the relay dies',
   async play(stage, random) {
-    const relay = await stage.startRelay();
-    await relay.untilLane('publishing');
-    const sending = relay.wires.nats.hold('HPUB ');
-    await stage.write(random.between(2, 9));
-    if (!(await happens(sending.reached, 5_000))) return ['liveness: nothing was published'];
-    await stage.publishForeign();
-    await relay.kill();
+    const displaced = await letStrangerBeFirst(stage, random);
+    if (displaced === undefined) return ['liveness: nothing was published'];
+    await displaced.relay.kill();
     await stage.startRelay();
     return stage.violations();
   },
