@@ -1,35 +1,27 @@
-import { cp, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import type { EmbeddedNats } from '../../src/embedded/index.ts';
 import { sleep } from '../../src/lifecycle/abort.ts';
 import { askLeader, untilLetters } from '../support/dead-letters.ts';
+import { type NatsWithStore, startNatsWithStore } from '../support/nats-with-store.ts';
 import { startNats } from '../support/services.ts';
 import { readStream } from '../support/stream-history.ts';
 import { openStage, type RunningRelay, type Stage } from './stage.ts';
 
-let folder: string;
-let nats: EmbeddedNats;
+let nats: NatsWithStore;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'postcommit-rewound-'));
-  nats = await startNats({ dataDir: join(folder, 'nats') });
+  nats = await startNatsWithStore(startNats);
 });
 beforeEach(() => nats.start());
-afterAll(async () => {
-  await nats[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => nats[Symbol.asyncDispose]());
 
 test('acknowledged events that the broker lost are published again, in order and counted', async () => {
   await using stage = await openStage({ natsUrl: nats.url });
   await using relay = await stage.startRelay();
   await writeAndDrain(stage, 50);
-  await keepCopy();
+  await nats.keepStore();
   await writeAndDrain(stage, 30);
   await writeAndDrain(stage, 20);
-  await restoreCopy();
+  await nats.restoreStore();
   await stage.untilDrained();
   expect(await stage.faults()).toEqual([]);
   expect(await positionsIn(stage)).toEqual(countTo(100));
@@ -65,12 +57,12 @@ test('a lost tail is published again while writers go on, by a relay started lat
     await using relay = await stage.startRelay();
     await relay.until('publishing');
     await writeAndDrain(stage, 2_500);
-    await keepCopy();
+    await nats.keepStore();
     await relay.until('publishing');
     for (let i = 0; i < 4; i++) await writeAndDrain(stage, 1_000);
     await relay.relay.stop();
   }
-  await restoreCopy();
+  await nats.restoreStore();
   await using writers = stage.startWriters();
   await using relay = await stage.startRelay();
   await relay.until('publishing');
@@ -86,11 +78,11 @@ test('a lost tail that another writer has refilled is noticed', async () => {
   await using stage = await openStage({ natsUrl: nats.url });
   await using relay = await stage.startRelay();
   await writeAndDrain(stage, 50);
-  await keepCopy();
+  await nats.keepStore();
   await writeAndDrain(stage, 2);
   await writeAndDrain(stage, 3);
   await relay.relay.stop();
-  await restoreCopy();
+  await nats.restoreStore();
   expect(await stage.lastSequence()).toBe(50);
   for (let i = 0; i < 5; i++) await stage.jsm.jetstream().publish(stage.subject, 'foreign');
   await using next = await stage.startRelay();
@@ -104,7 +96,7 @@ test('where another writer`s messages were among the lost, markers fill their sl
   await using stage = await openStage({ natsUrl: nats.url });
   await using relay = await stage.startRelay();
   await writeAndDrain(stage, 50);
-  await keepCopy();
+  await nats.keepStore();
   await relay.until('publishing');
   expect(await stage.lastSequence()).toBe(50); // The test's own connection is back as well.
   await stage.jsm.jetstream().publish(stage.subject, 'foreign');
@@ -114,7 +106,7 @@ test('where another writer`s messages were among the lost, markers fill their sl
   await stage.write(20);
   await expect.poll(stage.faults, { timeout: 10_000 }).toEqual([]);
   const before = await stage.lastSequence();
-  await restoreCopy();
+  await nats.restoreStore();
   await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(before);
   await stage.write(5);
   await stage.untilDrained();
@@ -128,14 +120,14 @@ test('a tail that was lost down into what others wrote before the first plan is 
   await using stage = await openStage({ natsUrl: nats.url });
   await stage.jsm.streams.add({ name: stage.stream, subjects: [`${stage.stream}.>`] });
   await stage.jsm.jetstream().publish(stage.subject, 'history');
-  await keepCopy();
+  await nats.keepStore();
   expect(await stage.lastSequence()).toBe(1); // The test's own connection is back as well.
   for (let i = 0; i < 2; i++) await stage.jsm.jetstream().publish(stage.subject, 'history');
   await using relay = await stage.startRelay();
   await relay.until('publishing');
   await stage.write(5);
   await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(8);
-  await restoreCopy();
+  await nats.restoreStore();
   await expect.poll(stage.lastSequence, { timeout: 15_000 }).toBe(8);
   expect((await positionsIn(stage)).slice(-5)).toEqual(countTo(5));
   expect(relay.lines.filter(({ event }) => event === 'term-failed')).toEqual([]);
@@ -146,14 +138,14 @@ test('a marker among the lost comes back as a marker, and its event stays a dead
   await using relay = await stage.startRelay();
   await relay.until('publishing');
   await writeAndDrain(stage, 10);
-  await keepCopy();
+  await nats.keepStore();
   await relay.until('publishing');
   expect(await stage.lastSequence()).toBe(10); // The test's own connection is back as well.
   await stage.jsm.streams.update(stage.stream, { max_msg_size: 10_000 });
   await stage.write(1, { payload: 'x'.repeat(20_000) });
   await writeAndDrain(stage, 10);
   await untilLetters(stage.pool, [[11, 'parked']]);
-  await restoreCopy(); // Also of the limit: the event would fit again.
+  await nats.restoreStore(); // Also of the limit: the event would fit again.
   await stage.untilDrained();
   expect(await stage.faults()).toEqual([]);
   await askLeader(stage.pool, 'retry');
@@ -167,7 +159,7 @@ test('in key ordering, too, what the stream lost is published again', async () =
   await using relay = await stage.startRelay({ lane: { ordering: 'key' } });
   await stage.write(50);
   await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(50);
-  await keepCopy();
+  await nats.keepStore();
   await relay.until('publishing');
   expect(await stage.lastSequence()).toBe(50);
   for (let i = 0; i < 5; i++) {
@@ -175,7 +167,7 @@ test('in key ordering, too, what the stream lost is published again', async () =
     await stage.jsm.jetstream().publish(stage.subject, 'foreign');
   }
   await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(105);
-  await restoreCopy();
+  await nats.restoreStore();
   await expect
     .poll(async () => [...new Set(await positionsIn(stage))].sort((a, b) => a - b), { timeout: 10_000 })
     .toEqual(countTo(100));
@@ -189,7 +181,7 @@ test('in key ordering, what was stored anew below its old place is found there b
     await using relay = await stage.startRelay({ lane: { ordering: 'key' } });
     await stage.write(50);
     await untilMessages(stage, 50);
-    await keepCopy();
+    await nats.keepStore();
     await stage.lastSequence();
     // Others' messages are lost as well, so that what was planned behind them lies lower than before.
     for (let i = 0; i < 40; i++) await stage.jsm.jetstream().publish(stage.subject, 'foreign');
@@ -197,7 +189,7 @@ test('in key ordering, what was stored anew below its old place is found there b
     await untilMessages(stage, 91);
     await stage.write(50);
     await untilMessages(stage, 141);
-    await restoreCopy();
+    await nats.restoreStore();
     await untilMessages(stage, 101);
     for (let i = 0; i < 2; i++) {
       const before = await relay.count('reconciliations');
@@ -267,21 +259,6 @@ async function untilMessages(stage: Stage, count: number): Promise<void> {
     return (await stage.jsm.streams.info(stage.stream)).state.messages;
   };
   await expect.poll(messages, { timeout: 15_000, interval: 20 }).toBe(count);
-}
-
-/** What the server would have on its disk after a power cut now. */
-async function keepCopy(): Promise<void> {
-  await nats.stop();
-  await rm(join(folder, 'copy'), { recursive: true, force: true });
-  await cp(join(folder, 'nats', 'jetstream'), join(folder, 'copy'), { recursive: true });
-  await nats.start();
-}
-
-async function restoreCopy(): Promise<void> {
-  await nats.stop();
-  await rm(join(folder, 'nats', 'jetstream'), { recursive: true });
-  await cp(join(folder, 'copy'), join(folder, 'nats', 'jetstream'), { recursive: true });
-  await nats.start();
 }
 
 /** As counted, once the count has been handed over. */

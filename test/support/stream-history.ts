@@ -1,5 +1,4 @@
 import {
-  type Consumer,
   type JetStreamManager,
   type JsMsg,
   RetentionPolicy,
@@ -113,11 +112,11 @@ async function readOneByOne(
 
 const ATTEMPTS = 10;
 
-/** A cluster that has just lost a server may place it where nobody answers: asked again until one does. */
-async function ephemeralOn(jsm: JetStreamManager, stream: string): Promise<Consumer> {
+/** A cluster that has just lost a server may place the consumer where nobody answers (yet): asked again until one does. */
+async function readAtOnce(jsm: JetStreamManager, stream: string, count: number): Promise<StreamMessage[]> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await jsm.jetstream().consumers.get(stream);
+      return await readThroughConsumer(jsm, stream, count);
     } catch (error) {
       if (attempt === ATTEMPTS) throw error;
       await sleep(500);
@@ -126,10 +125,14 @@ async function ephemeralOn(jsm: JetStreamManager, stream: string): Promise<Consu
 }
 
 /** Up to so many, pushed by the server: a tenth of the time. Fewer, if it falls silent or they are gone by now. */
-async function readAtOnce(jsm: JetStreamManager, stream: string, count: number): Promise<StreamMessage[]> {
+async function readThroughConsumer(
+  jsm: JetStreamManager,
+  stream: string,
+  count: number,
+): Promise<StreamMessage[]> {
   const messages: StreamMessage[] = [];
   if (count === 0) return messages;
-  const consumer = await ephemeralOn(jsm, stream);
+  const consumer = await jsm.jetstream().consumers.get(stream);
   const batch = await consumer.fetch({ max_messages: count, expires: READ_TIMEOUT_MS });
   for await (const message of batch) {
     messages.push(read(message));

@@ -1,10 +1,8 @@
-import { cp, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type NatsCluster, startNats, startNatsCluster } from '../../../src/embedded/index.ts';
 import { sleep } from '../../../src/lifecycle/abort.ts';
+import { startNatsWithStore } from '../../support/nats-with-store.ts';
 
 /** NATS under chaos: one server, or a cluster of three. */
 export interface Brokers extends AsyncDisposable {
@@ -29,8 +27,7 @@ export interface Brokers extends AsyncDisposable {
 }
 
 export async function startBrokers(replicas: 1 | 3, stream: string): Promise<Brokers> {
-  const folder = await mkdtemp(join(tmpdir(), 'postcommit-chaos-'));
-  const one = replicas === 1 ? await startNats({ dataDir: join(folder, 'nats') }) : undefined;
+  const one = replicas === 1 ? await startNatsWithStore(startNats) : undefined;
   const cluster = replicas === 3 ? await startNatsCluster() : undefined;
   const nodes = cluster?.nodes ?? (one ? [one] : []);
   const url = cluster?.url ?? one?.url ?? '';
@@ -42,8 +39,6 @@ export async function startBrokers(replicas: 1 | 3, stream: string): Promise<Bro
     maxPingOut: 2,
   });
   const jsm = await jetstreamManager(connection, { timeout: 2_000 });
-  const live = join(folder, 'nats');
-  const kept = join(folder, 'kept');
   const start = async () => {
     await Promise.all(nodes.map((node) => node.start()));
     await cluster?.untilHealthy({ timeoutMs: 20_000 }).catch(() => undefined);
@@ -72,22 +67,11 @@ export async function startBrokers(replicas: 1 | 3, stream: string): Promise<Bro
     },
     stepDown: async () => stepDown(cluster, stream),
     start,
-    async keepStore() {
-      await one?.stop();
-      await rm(kept, { recursive: true, force: true });
-      await cp(live, kept, { recursive: true });
-      await one?.start();
-    },
-    async restoreStore() {
-      await one?.stop();
-      await rm(live, { recursive: true, force: true });
-      await cp(kept, live, { recursive: true });
-      await one?.start();
-    },
+    keepStore: async () => one?.keepStore(),
+    restoreStore: async () => one?.restoreStore(),
     async [Symbol.asyncDispose]() {
       await connection.close();
       await (cluster ?? one)?.[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }
