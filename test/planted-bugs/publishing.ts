@@ -84,6 +84,32 @@ export const PUBLISHING: readonly PlantedBug[] = [
     scenes: ['broker-lies'],
   },
   {
+    name: 'a lost tail looked for only where the log ends',
+    guarantee: 'G1, G10',
+    removes: 'looking further back while a slot does not hold its message',
+    edits: [
+      {
+        file: 'src/relay/chain/reconcile.ts',
+        search: 'if (anchor === null || anchor <= span.start || verdict.ours.includes(anchor)) {',
+        replace: 'if (anchor === null || anchor > 0) {',
+      },
+    ],
+    scenes: ['lost-tail'],
+  },
+  {
+    name: 'where a healed tail begins is not written down',
+    guarantee: 'G3 (key ordering)',
+    removes: 'the row without events that says where the stream had ended',
+    edits: [
+      {
+        file: KEY_OUTLET,
+        search: 'if (bound <= end + 1) return true;',
+        replace: 'if (bound <= end + 1 || bound > 0) return true;',
+      },
+    ],
+    scenes: ['lost-tail'],
+  },
+  {
     name: 'trusting duplicate acks',
     guarantee: 'G1',
     removes: 'the look into the stream after a duplicate ack (key ordering): it counts as stored',

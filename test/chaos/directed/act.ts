@@ -1,6 +1,7 @@
 import type { StreamConfig } from '@nats-io/jetstream';
 import type { Random } from '../../../src/demo/random.ts';
 import { startNats, startPostgres } from '../../../src/embedded/index.ts';
+import { type NatsWithStore, startNatsWithStore } from '../../support/nats-with-store.ts';
 import type { Scene, SceneContext } from '../scene.ts';
 import { openStage, type Stage } from './stage.ts';
 import { happens } from './waiting.ts';
@@ -30,8 +31,8 @@ export function createDirectedScene({ name, about, acts }: DirectedScene): Scene
     about,
     async play(context) {
       await using postgres = await startPostgres();
-      await using nats = await startNats();
-      const servers = { postgresUrl: postgres.url, natsUrl: nats.url };
+      await using nats = await startNatsWithStore(startNats);
+      const servers = { postgresUrl: postgres.url, nats };
       for (const act of acts) {
         const violations = await playAct(act, servers, context);
         if (violations.length > 0) return { violations, facts: { acts: acts.length } };
@@ -43,7 +44,7 @@ export function createDirectedScene({ name, about, acts }: DirectedScene): Scene
 
 async function playAct(
   act: Act,
-  servers: { postgresUrl: string; natsUrl: string },
+  servers: { postgresUrl: string; nats: NatsWithStore },
   { random, chronicle, tell }: SceneContext,
 ): Promise<string[]> {
   const over = chronicle.begin('acts', act.name);

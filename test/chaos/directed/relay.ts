@@ -41,15 +41,14 @@ export async function startDirectedRelay(
     port: Number(new URL(databaseUrl).port),
     tap: wires.postgres.tap,
   });
-  const [broker = natsUrl] = natsUrl.split(',');
-  const nats = await startTcpProxy({ port: Number(new URL(broker).port), tap: wires.nats.tap });
+  const nats = await startTcpProxy({ port: Number(new URL(natsUrl).port), tap: wires.nats.tap });
   const lines: Record<string, unknown>[] = [];
   const metrics = createMetrics();
   const relay = createRelay({
     leaseTtlMs: 2_000,
     ...options,
     databaseUrl: () => postgres.through(databaseUrl),
-    nats: () => ({ servers: natsUrl.includes(',') ? natsUrl.split(',') : [nats.through(natsUrl)] }),
+    nats: () => ({ servers: [nats.through(natsUrl)] }),
     lanes: lanes ?? [{ stream, subjects: [`${stream}.>`], ...lane }],
     logger: createLogger({ destination: { write: (line: string) => void lines.push(JSON.parse(line)) } }),
     metrics,

@@ -2,6 +2,7 @@ import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nat
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import pg from 'pg';
 import { migrate } from '../../../src/migrate/index.ts';
+import type { NatsWithStore } from '../../support/nats-with-store.ts';
 import { query } from '../../support/query.ts';
 import {
   faultsOf,
@@ -19,7 +20,7 @@ import { until } from './waiting.ts';
 /** A database and a stream of their own on a scene's servers, and what is needed to play one act between them. */
 export interface Stage extends AsyncDisposable {
   readonly databaseUrl: string;
-  readonly natsUrl: string;
+  readonly nats: NatsWithStore;
   readonly stream: string;
   /** A subject that the stream captures. */
   readonly subject: string;
@@ -51,14 +52,14 @@ export interface WriteOptions {
 
 export interface StageOptions {
   readonly postgresUrl: string;
-  readonly natsUrl: string;
+  readonly nats: NatsWithStore;
   readonly name: string;
   readonly config?: Partial<StreamConfig> | undefined;
 }
 
 let stages = 0;
 
-export async function openStage({ postgresUrl, natsUrl, name, config }: StageOptions): Promise<Stage> {
+export async function openStage({ postgresUrl, nats, name, config }: StageOptions): Promise<Stage> {
   const stack = new AsyncDisposableStack();
   const scratch = `${name.replaceAll(/[^a-z]/g, '_')}_${++stages}`;
   await query(postgresUrl, `CREATE DATABASE ${scratch}`);
@@ -68,7 +69,7 @@ export async function openStage({ postgresUrl, natsUrl, name, config }: StageOpt
   pool.on('error', () => undefined);
   stack.defer(() => pool.end());
   const connection = await connect({
-    servers: natsUrl.split(','),
+    servers: nats.url,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 50,
   });
@@ -80,7 +81,7 @@ export async function openStage({ postgresUrl, natsUrl, name, config }: StageOpt
   const log = () => readLog(pool, scratch);
   return {
     databaseUrl,
-    natsUrl,
+    nats,
     stream: scratch,
     subject,
     pool,
@@ -94,7 +95,7 @@ export async function openStage({ postgresUrl, natsUrl, name, config }: StageOpt
       );
     },
     async startRelay(options = {}) {
-      const relay = await startDirectedRelay({ databaseUrl, natsUrl, stream: scratch }, options);
+      const relay = await startDirectedRelay({ databaseUrl, natsUrl: nats.url, stream: scratch }, options);
       stack.use(relay);
       return relay;
     },

@@ -89,10 +89,14 @@ async function nextOfTheSameBackend(
   for (const step of [list, look]) await step();
 }
 
-/** Writers get their turns before a statement, while it is under way, and before its answer is looked at. */
+/**
+ * Writers get their turns before a statement, while it is under way, and before its answer is looked at: now and then
+ * several in a row, for what needs a commit, a new transaction and its commit between two statements.
+ */
 function among(session: Session, cast: Cast, random: Random): Session {
   const turn = async () => {
-    if (cast.improvising && random.chance(0.35)) await cast.step();
+    if (!cast.improvising || !random.chance(0.35)) return;
+    for (let steps = random.chance(0.3) ? random.between(2, 5) : 1; steps > 0; steps--) await cast.step();
   };
   return {
     ...session,

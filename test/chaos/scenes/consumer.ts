@@ -12,7 +12,7 @@ const failsOnce: Act = {
     const failed = new Set<string>();
     const consumer = await consume(
       {
-        nats: stage.natsUrl,
+        nats: stage.nats.url,
         stream: stage.stream,
         durable: 'effects',
         subjects: [stage.subject],

@@ -1,5 +1,6 @@
 import { startNats, startPostgres } from '../../../src/embedded/index.ts';
 import { sleep } from '../../../src/lifecycle/abort.ts';
+import { startNatsWithStore } from '../../support/nats-with-store.ts';
 import { type Act, createDirectedScene } from '../directed/act.ts';
 import { openStage, type Stage } from '../directed/stage.ts';
 import { letStrangerBeFirst } from '../directed/stranger.ts';
@@ -99,8 +100,8 @@ export const flush: Scene = {
   about: 'commits that a crash can take back, and crashes just behind them',
   async play({ random }) {
     await using postgres = await startPostgres({ settings: { wal_writer_delay: '10s' } });
-    await using nats = await startNats();
-    await using stage = await openStage({ postgresUrl: postgres.url, natsUrl: nats.url, name: 'flush' });
+    await using nats = await startNatsWithStore(startNats);
+    await using stage = await openStage({ postgresUrl: postgres.url, nats, name: 'flush' });
     const relay = await stage.startRelay({ leaseTtlMs: 10_000 });
     await relay.untilLane('publishing');
     const draw = random.fork('flush');

@@ -3,6 +3,7 @@ import { brokerLies } from './broker-lies.ts';
 import { capture } from './capture.ts';
 import { consumer } from './consumer.ts';
 import { crashes, flush } from './crashes.ts';
+import { lostTail } from './lost-tail.ts';
 import { parking } from './parking.ts';
 import { segments } from './segments.ts';
 import { system } from './system.ts';
@@ -17,6 +18,7 @@ export const SCENES: readonly Scene[] = [
   flush,
   twoLeaders,
   brokerLies,
+  lostTail,
   segments,
   consumer,
 ];

@@ -15,7 +15,7 @@ const latePlan: Act = {
   name: 'a plan that arrives after the takeover',
   async play(stage, random) {
     await using pooler = await startPgBouncer({ port: Number(new URL(stage.databaseUrl).port) });
-    const servers = { databaseUrl: pooler.urlOf(stage.databaseUrl), natsUrl: stage.natsUrl };
+    const servers = { databaseUrl: pooler.urlOf(stage.databaseUrl), natsUrl: stage.nats.url };
     await using first = await openRelayPlace('zombie', servers, {
       options: {
         lane: { stream: stage.stream, subjects: [`${stage.stream}.>`] },

@@ -1,0 +1,96 @@
+import { type Act, createDirectedScene } from '../directed/act.ts';
+import type { DirectedRelay } from '../directed/relay.ts';
+import type { Stage } from '../directed/stage.ts';
+
+const NOTHING_STORED = ['liveness: nothing was stored'];
+
+/** An older store is put back under a relay that goes on. */
+const underWay: Act = {
+  name: 'a tail that is lost under a running relay, in stream ordering',
+  async play(stage, random) {
+    const relay = await stage.startRelay();
+    const kept = random.between(5, 40);
+    if (!(await writeUntilStored(stage, kept, kept))) return NOTHING_STORED;
+    await stage.nats.keepStore();
+    await relay.untilLane('publishing');
+    let end = kept;
+    for (let row = 0; row < random.between(1, 4); row++) {
+      const more = random.between(1, 30);
+      end += more;
+      if (!(await writeUntilStored(stage, more, end))) return NOTHING_STORED;
+    }
+    await stage.nats.restoreStore();
+    if (!(await stage.untilSequence(end))) return ['G10 healing: what the stream lost did not come back'];
+    return isHealed(stage, relay, end);
+  },
+};
+
+/** Between two relays somebody else fills the places of what was lost. */
+const refilled: Act = {
+  name: 'a lost tail whose places a stranger takes, in stream ordering',
+  async play(stage, random) {
+    const relay = await stage.startRelay();
+    const kept = random.between(5, 40);
+    if (!(await writeUntilStored(stage, kept, kept))) return NOTHING_STORED;
+    await stage.nats.keepStore();
+    await relay.untilLane('publishing');
+    const lost = random.between(2, 5);
+    // Each in a row of its own: the newest says of all others that they are settled.
+    for (let i = 1; i <= lost; i++) if (!(await writeUntilStored(stage, 1, kept + i))) return NOTHING_STORED;
+    await relay.kill();
+    await stage.nats.restoreStore();
+    await stage.untilSequence(kept);
+    for (let i = 0; i < lost; i++) await stage.publishForeign();
+    const next = await stage.startRelay();
+    await next.untilLane('publishing');
+    await stage.write(random.between(1, 5));
+    return stage.violations();
+  },
+};
+
+/** Others' messages are among the lost: what comes back lies lower than before, where no plan said that it may. */
+const lowerThanPlanned: Act = {
+  name: 'a lost tail that comes back lower, in key ordering',
+  async play(stage, random) {
+    const lane = { ordering: 'key' } as const;
+    const relay = await stage.startRelay({ lane });
+    const kept = random.between(5, 40);
+    if (!(await writeUntilStored(stage, kept, kept))) return NOTHING_STORED;
+    await stage.nats.keepStore();
+    await stage.untilSequence(kept);
+    await relay.untilLane('publishing');
+    const foreign = random.between(20, 60);
+    for (let i = 0; i < foreign; i++) await stage.publishForeign();
+    const events = random.between(10, 60);
+    // By the first one's answer the relay learns of the stranger.
+    if (!(await writeUntilStored(stage, 1, kept + foreign + 1))) return NOTHING_STORED;
+    if (!(await writeUntilStored(stage, events, kept + foreign + 1 + events))) return NOTHING_STORED;
+    await stage.nats.restoreStore();
+    const end = kept + 1 + events;
+    if (!(await stage.untilSequence(end))) return ['G10 healing: what the stream lost did not come back'];
+    await relay.kill();
+    await stage.startRelay({ lane });
+    await stage.write(1);
+    await stage.untilSequence(end + 1);
+    return stage.violations();
+  },
+};
+
+async function writeUntilStored(stage: Stage, count: number, end: number): Promise<boolean> {
+  await stage.write(count);
+  return stage.untilSequence(end);
+}
+
+async function isHealed(stage: Stage, relay: DirectedRelay, end: number): Promise<readonly string[]> {
+  await stage.write(1);
+  await stage.untilSequence(end + 1);
+  const violations = await stage.violations();
+  const healed = await relay.count('healedEvents');
+  return healed > 0 ? violations : [...violations, 'G10 healing: nothing was counted as healed'];
+}
+
+export const lostTail = createDirectedScene({
+  name: 'lost-tail',
+  about: 'streams that are put back to an older state, under a relay and between two',
+  acts: [underWay, refilled, lowerThanPlanned],
+});
