@@ -1,6 +1,6 @@
 import { type PositionRanges, parseMultirange, sizeOf } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
-import type { LastRow } from './recover.ts';
+import type { Batch } from './batch.ts';
 
 /** Some rows of a stream's log that follow each other, taken together. */
 export interface LogPage {
@@ -76,7 +76,7 @@ const STRIDE = 64;
  */
 export async function batchBefore(
   session: Session,
-  { stream, batch }: LastRow,
+  { stream, batch }: Batch,
   position: number,
 ): Promise<number> {
   let [low, high] = [0, batch];

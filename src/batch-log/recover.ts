@@ -41,7 +41,7 @@ export interface CoverageBounds {
 /** Which positions between two bounds the plans of these streams hold, or leave out on purpose. */
 export async function coverageOf(
   session: Session,
-  streams: readonly LastRow[],
+  streams: readonly Pick<Batch, 'stream' | 'batch'>[],
   { from, to, reopened }: CoverageBounds,
 ): Promise<PositionRanges> {
   const covered: PositionRanges[] = [];
@@ -60,21 +60,8 @@ export async function coverageOf(
   return unionOf(covered);
 }
 
-export interface LastRow {
-  readonly stream: string;
-  readonly incarnation: string;
-  readonly batch: number;
-  readonly epoch: number;
-  readonly ordering: Ordering;
-  readonly lastSequence: number;
-  readonly settledTo: number | null;
-  readonly settledBatch: number | null;
-  readonly openFrom: number;
-  readonly readTo: number;
-}
-
 /** The newest row of each stream, by the ends of the primary key's index: the log may hold millions of rows. */
-export async function lastRows(session: Session): Promise<LastRow[]> {
+export async function lastRows(session: Session): Promise<Batch[]> {
   const rows = await session.query({
     name: 'postcommit_last_rows',
     text: `with recursive streams as (
@@ -243,9 +230,13 @@ export async function unsettledBatches(
   const settledBatch = Number(known?.[0] ?? 0);
   const [slotted] = await session.query({
     name: 'postcommit_last_slotted',
-    text: `select coalesce(settled_to, first_sequence - 1) from postcommit.batches
-            where stream = $1 and incarnation = $2 and batch > $3 and ordering = 'stream' and kind not in ('marker', 'found')
-            order by batch desc limit 1`,
+    // Before the first acknowledgement of an incarnation nothing of it is settled, however much is planned.
+    text: `with slotted as (
+             select batch, first_sequence, settled_to from postcommit.batches
+              where stream = $1 and incarnation = $2 and batch > $3 and ordering = 'stream'
+                and kind not in ('marker', 'found'))
+           select coalesce(newest.settled_to, (select first_sequence - 1 from slotted order by batch limit 1))
+             from (select settled_to from slotted order by batch desc limit 1) newest`,
     values: [stream, incarnation, settledBatch],
   });
   const slotsSettledTo = Math.min(Number(slotted?.[0] ?? 0), above);

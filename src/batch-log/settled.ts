@@ -1,6 +1,6 @@
 import { type PositionRanges, parseMultirange } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
-import type { LastRow } from './recover.ts';
+import type { Batch } from './batch.ts';
 
 /** What of a stream's plans is known to be stored. */
 export interface SettledStream {
@@ -12,14 +12,14 @@ export interface SettledStream {
 }
 
 /** The newest row of a stream's log, with what is known to be stored. */
-export type SettledLog = LastRow & SettledStream;
+export type SettledLog = Batch & SettledStream;
 
 /**
  * What is settled in each stream of the log: as its lane knows it now, or else (it is no lane any more, or has not
  * compared log and stream yet) as its newest row says it was when that was planned.
  */
 export function settledLogs(
-  newest: readonly LastRow[],
+  newest: readonly Batch[],
   lanes: readonly SettledStream[],
 ): readonly SettledLog[] {
   return newest.map((row) => {

@@ -1,6 +1,7 @@
+import type { Batch } from '../batch-log/batch.ts';
 import { batchBefore, type LogPage, logPages } from '../batch-log/log-pages.ts';
 import { createPlannedTwice } from '../batch-log/planned-twice.ts';
-import { type LastRow, lastRows } from '../batch-log/recover.ts';
+import { lastRows } from '../batch-log/recover.ts';
 import { differenceOf, type PositionRanges, unionOf } from '../postgres/position-ranges.ts';
 import { createPositionSet, type PositionSet } from '../postgres/position-set.ts';
 import type { Session } from '../postgres/session.ts';
@@ -125,7 +126,7 @@ async function* readLeaves(
 }
 
 /** Below the first row that can name one of theirs. */
-async function startFor(session: Session, newest: LastRow, leaves: readonly Leaf[]): Promise<number> {
+async function startFor(session: Session, newest: Batch, leaves: readonly Leaf[]): Promise<number> {
   const lowest = Math.min(...leaves.map(({ low }) => low));
   return Number.isFinite(lowest) ? batchBefore(session, newest, lowest) : newest.batch;
 }

@@ -1,5 +1,5 @@
 import { createCoverage } from '../batch-log/coverage.ts';
-import { lastRows, recoverCapture } from '../batch-log/recover.ts';
+import { recoverCapture } from '../batch-log/recover.ts';
 import type { BrokerLink } from '../jetstream/index.ts';
 import {
   fenceLog,
@@ -30,6 +30,7 @@ import { createPlansUnderWay } from './reading/plans-under-way.ts';
 import { createRouter, type Router } from './reading/router.ts';
 import type { Straggler } from './reading/straggler.ts';
 import { readSource } from './source.ts';
+import { streamsToClose } from './streams-to-close.ts';
 import { createAuditor } from './upkeep/auditor.ts';
 import { runMaintenance } from './upkeep/maintenance.ts';
 
@@ -283,17 +284,6 @@ async function buildLanes({ context, resources }: Term, { work, router }: { work
     return taken;
   };
   return { lanes, closing, meters, takeMoved };
-}
-
-/** Streams of the log that are no lane any more, and whose last row does not say that all is settled. */
-async function streamsToClose(work: Session, lanes: readonly LaneOptions[]): Promise<LaneOptions[]> {
-  const rows = await lastRows(work);
-  return rows
-    .filter(({ stream }) => !lanes.some((lane) => lane.stream === stream))
-    .filter(({ ordering, settledTo, settledBatch, lastSequence, batch }) =>
-      ordering === 'stream' ? (settledTo ?? 0) < lastSequence : (settledBatch ?? 0) < batch - 1,
-    )
-    .map(({ stream, ordering }) => ({ stream, ordering, subjects: [] }));
 }
 
 /** Aborts when nothing more is to be planned. */

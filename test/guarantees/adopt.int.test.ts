@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { EmbeddedNats } from '../../src/embedded/index.ts';
+import { startTcpProxy } from '../../src/testing/index.ts';
 import { askLeader, readLetters } from '../support/dead-letters.ts';
 import { startNats } from '../support/services.ts';
 import { readStream } from '../support/stream-history.ts';
@@ -43,6 +44,33 @@ test('with republish, everything that the outbox still holds goes onto it, in or
   });
   await untilPositions(stage, countTo(3_010));
 });
+
+test.each(['continue', 'key'] as const)(
+  'of rows planned before the first acknowledgement none counts as settled (%s)',
+  async (goesOn) => {
+    await using stage = await openStage({ natsUrl: nats.url });
+    await using proxy = await startTcpProxy({ port: nats.port });
+    {
+      await using relay = await stage.startRelay({
+        nats: () => ({ servers: [`nats://127.0.0.1:${proxy.port}`] }),
+      });
+      await relay.until('publishing');
+      proxy.blackHole();
+      for (const events of [200, 400]) {
+        await stage.write(200);
+        await expect.poll(async () => plannedBy(stage), { timeout: 5_000, interval: 5 }).toBe(events);
+      }
+      await relay.relay.stop({ graceMs: 0 });
+    }
+    if (goesOn === 'continue') await recreate(stage);
+    await using relay = await stage.startRelay(goesOn === 'key' ? { lane: { ordering: 'key' } } : {});
+    if (goesOn === 'continue') {
+      await untilReason(relay, 'postcommit adopt');
+      expect(await askLeader(stage.pool, 'adopt', { stream: stage.stream })).toMatchObject({ adopted: true });
+    }
+    await untilPositions(stage, countTo(400));
+  },
+);
 
 test('a stream that was deleted is made anew when it is adopted', async () => {
   await using stage = await openStage({ natsUrl: nats.url });
@@ -140,6 +168,11 @@ test('a replay is a copy with a message id of its own; the event id stays', asyn
   expect(messages.at(-1)?.eventId).toBe(messages[6]?.eventId);
   expect(await readLetters(stage.pool)).toEqual([]);
 });
+
+async function plannedBy(stage: Stage): Promise<number> {
+  const rows = await stage.log();
+  return rows.reduce((sum, { positions }) => sum + positions.length, 0);
+}
 
 async function recreate({ jsm, stream }: Stage): Promise<void> {
   await jsm.streams.delete(stream);

@@ -140,3 +140,24 @@ test('a stream that is deleted and no lane any more hands over what was planned 
     .poll(async () => (await lanes.jsm.streams.info(first)).state.messages, { timeout: 15_000 })
     .toBe(205);
 });
+
+test('of a lane in key ordering that is no more, the newest row is brought to an end, too', async () => {
+  await using lanes = await openLanes(2, { 1: FULL });
+  const [first = '', second = ''] = lanes.streams;
+  {
+    await using relay = await lanes.startRelay([
+      { stream: first, subjects: [`${first}.>`] },
+      { stream: second, subjects: [`${second}.>`], ordering: 'key' },
+    ]);
+    await lanes.write(1, 50);
+    await lanes.untilStored(50);
+    await lanes.write(1, 1); // There is no room for it: the only row that is not settled.
+    await expect.poll(() => relay.relay.status().lanes[1]?.state, { timeout: 10_000 }).toBe('paused');
+  }
+  await lanes.jsm.streams.delete(second);
+  await lanes.jsm.streams.update(first, { subjects: [`${first}.>`, `${second}.>`] });
+  await using _relay = await lanes.startRelay([{ stream: first, subjects: [`${first}.>`, `${second}.>`] }]);
+  await expect
+    .poll(async () => (await lanes.jsm.streams.info(first)).state.messages, { timeout: 15_000 })
+    .toBeGreaterThanOrEqual(1);
+});

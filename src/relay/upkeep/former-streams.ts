@@ -1,5 +1,6 @@
+import type { Batch } from '../../batch-log/batch.ts';
 import { planIfLeading } from '../../batch-log/plan.ts';
-import { type LastRow, lastRows, logSpan } from '../../batch-log/recover.ts';
+import { lastRows, logSpan } from '../../batch-log/recover.ts';
 import type { Session } from '../../postgres/session.ts';
 import { CHECKPOINT_AFTER } from '../lane/lane.ts';
 
@@ -18,7 +19,7 @@ export async function moveFormerStreams(
   },
 ): Promise<'done' | 'fenced'> {
   const { epoch, present, reading } = options;
-  const isBehind = ({ stream, openFrom }: LastRow) =>
+  const isBehind = ({ stream, openFrom }: Batch) =>
     !present.has(stream) && reading.openFrom - openFrom >= CHECKPOINT_AFTER;
   for (const last of (await lastRows(session)).filter(isBehind)) {
     const { stream, incarnation, ordering, batch, settledTo, settledBatch } = last;

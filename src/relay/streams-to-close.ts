@@ -1,0 +1,26 @@
+import type { Batch } from '../batch-log/batch.ts';
+import { lastRows, logSpan } from '../batch-log/recover.ts';
+import type { Session } from '../postgres/session.ts';
+import type { LaneOptions } from './options.ts';
+
+/** Streams of the log that are no lane any more, and whose last row does not say that all is settled. */
+export async function streamsToClose(
+  session: Session,
+  lanes: readonly LaneOptions[],
+): Promise<LaneOptions[]> {
+  const toClose: LaneOptions[] = [];
+  for (const last of await lastRows(session)) {
+    const { stream, ordering } = last;
+    if (lanes.some((lane) => lane.stream === stream) || (await isSettled(session, last))) continue;
+    toClose.push({ stream, ordering, subjects: [] });
+  }
+  return toClose;
+}
+
+async function isSettled(session: Session, last: Batch): Promise<boolean> {
+  const { stream, incarnation, ordering, settledTo, settledBatch, batch, positions } = last;
+  // The last row may lie inside older plans: how far they reach, it does not say.
+  if (ordering === 'stream') return (settledTo ?? 0) >= (await logSpan(session, stream, incarnation)).end;
+  // An empty row has nothing of its own to settle.
+  return (settledBatch ?? 0) >= (positions.length === 0 ? batch - 1 : batch);
+}
