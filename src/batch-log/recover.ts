@@ -160,6 +160,21 @@ export async function batchesFrom(
   return batches.reverse();
 }
 
+/** The rows that plan some of these sequences, both ends included, or moved events away from them, oldest first. */
+export async function batchesWithin(
+  session: Session,
+  range: { stream: string; incarnation: string; from: number; to: number; since: number },
+): Promise<Batch[]> {
+  const rows = await session.query({
+    text: `select ${COLUMNS} from postcommit.batches
+            where stream = $1 and incarnation = $2 and batch > $3
+              and (last_sequence >= $4 and first_sequence <= $5 or kind in ('again', 'retry', 'found'))
+            order by batch`,
+    values: [range.stream, range.incarnation, range.since, range.from, range.to],
+  });
+  return rows.map(toBatch);
+}
+
 /** `marker` and `found` rows lie inside older plans: they say nothing about where older rows end. */
 function endsBelow({ kind, lastSequence }: Batch, sequence: number): boolean {
   return kind !== 'marker' && kind !== 'found' && lastSequence < sequence;

@@ -148,6 +148,44 @@ test('a lane that publishes has nothing to adopt, and a stream without a lane is
   });
 });
 
+test.each([
+  ['a year that PostgreSQL does not have', { since: '0000-01-01T00:00:00Z' }, 'the year must be'],
+  ['more sequences than fit', { fromSequence: 1, toSequence: 3_000_000 }, 'set fromSequence and toSequence'],
+])('a request that asks for %s is answered, and nobody loses the lead over it', async (_, wish, words) => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await stage.write(5);
+  await stage.untilDrained();
+  // As if there were so many: what counts is how far the plans reach.
+  await stage.pool.query(
+    'update postcommit.batches set last_sequence = first_sequence + 2999999 where stream = $1',
+    [stage.stream],
+  );
+  const answer = await askLeader(stage.pool, 'replay', { stream: stage.stream, ...wish });
+  expect(answer.error).toContain(words);
+  expect(relay.relay.status().epoch).toBe(1);
+});
+
+test('a request that no leader can serve ends one leadership, not all of them', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await stage.write(5);
+  await stage.untilDrained();
+  await stage.pool.query(`
+    insert into postcommit.dead_letters (stream, position, event_id, subject, reason)
+      select '${stage.stream}', position, event_id, subject, 'refused' from postcommit.outbox where position = 5;
+    create function postcommit.forbid() returns trigger language plpgsql
+      as $$ begin raise exception 'nothing is discarded here'; end $$;
+    create trigger forbid before update on postcommit.dead_letters
+      for each row when (new.state = 'discarded') execute function postcommit.forbid();`);
+  const answer = await askLeader(stage.pool, 'discard', { ids: [1] });
+  expect(answer.error).toMatch(/given up: .*nothing is discarded here/);
+  await expect.poll(() => relay.relay.status().epoch, { timeout: 10_000 }).toBe(2);
+  await relay.until('publishing');
+  await stage.write(1);
+  await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(6);
+});
+
 test('a replay is a copy with a message id of its own; the event id stays', async () => {
   await using stage = await openStage({ natsUrl: nats.url });
   await using _relay = await stage.startRelay();

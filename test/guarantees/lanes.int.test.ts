@@ -1,5 +1,6 @@
 import type { DiscardPolicy } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
+import { sleep } from '../../src/lifecycle/abort.ts';
 import { askLeader, letterStates } from '../support/dead-letters.ts';
 import { faultsOfStreams, openLanes } from '../support/lanes.ts';
 
@@ -160,4 +161,69 @@ test('of a lane in key ordering that is no more, the newest row is brought to an
   await expect
     .poll(async () => (await lanes.jsm.streams.info(first)).state.messages, { timeout: 15_000 })
     .toBeGreaterThanOrEqual(1);
+});
+
+test('a replay over two lanes of which one is full copies into the other once', async () => {
+  await using lanes = await openLanes(2, { 1: FULL });
+  await using relay = await lanes.startRelay();
+  await lanes.write(0, 10);
+  await lanes.write(1, 51);
+  await lanes.untilStored(60);
+  await expect.poll(() => relay.relay.status().lanes[1]?.state, { timeout: 10_000 }).toBe('paused');
+  const { rows } = await lanes.pool.query(
+    `insert into postcommit.requests (kind, detail) values ('replay', '{"fromPosition": 1}') returning id`,
+  );
+  await lanes.untilStored(70);
+  // Asked again and again, about once a second, whether the other lane can take its share.
+  const asked = async () =>
+    (await lanes.pool.query('select result from postcommit.requests where id = $1', [rows[0].id])).rows[0]
+      .result;
+  await expect.poll(asked, { timeout: 5_000 }).toMatchObject({ replayed: 10, done: [lanes.streams[0]] });
+  await sleep(3_500);
+  expect((await lanes.jsm.streams.info(lanes.streams[0] ?? '')).state.messages).toBe(20);
+  await lanes.jsm.streams.update(lanes.streams[1] ?? '', { max_msgs: -1 });
+  await expect.poll(asked, { timeout: 15_000 }).toEqual({ replayed: 61 });
+  expect((await lanes.jsm.streams.info(lanes.streams[1] ?? '')).state.messages).toBe(102);
+});
+
+test('the stream of a lane that is no more, made anew, is adopted: its events have nowhere else to go', async () => {
+  await using lanes = await openLanes(2, { 1: FULL });
+  const [first = '', second = ''] = lanes.streams;
+  {
+    await using relay = await lanes.startRelay();
+    await lanes.write(1, 60);
+    await expect.poll(() => relay.relay.status().lanes[1]?.state, { timeout: 10_000 }).toBe('paused');
+  }
+  await lanes.jsm.streams.delete(second);
+  await lanes.jsm.streams.add({ name: second, subjects: [`${second}.>`] });
+  await using _relay = await lanes.startRelay([{ stream: first, subjects: [`${first}.>`] }]);
+  const answer = await askLeader(lanes.pool, 'adopt', { stream: second });
+  expect(answer).toMatchObject({ adopted: true });
+  await expect
+    .poll(async () => (await lanes.jsm.streams.info(second)).state.messages, { timeout: 15_000 })
+    .toBeGreaterThanOrEqual(10);
+});
+
+test('a letter whose marker its stream never got can be decided on once the stream is gone', async () => {
+  await using lanes = await openLanes(2);
+  const [first = '', second = ''] = lanes.streams;
+  {
+    await using _relay = await lanes.startRelay();
+    await lanes.write(1, 5);
+    await lanes.untilStored(5);
+  }
+  await lanes.pool.query(
+    `insert into postcommit.dead_letters (stream, position, event_id, subject, state, reason)
+     select $1, position, event_id, subject, 'marking', 'refused' from postcommit.outbox where position = 5`,
+    [second],
+  );
+  await lanes.pool.query(
+    `update postcommit.batches set settled_to = 4 where stream = $1 and batch = (select max(batch) from postcommit.batches where stream = $1)`,
+    [second],
+  );
+  await lanes.jsm.streams.delete(second);
+  await lanes.jsm.streams.update(first, { subjects: [`${first}.>`, `${second}.>`] });
+  await using _relay = await lanes.startRelay([{ stream: first, subjects: [`${first}.>`, `${second}.>`] }]);
+  await expect.poll(() => letterStates(lanes.pool), { timeout: 10_000 }).toEqual([[5, 'parked']]);
+  expect(await askLeader(lanes.pool, 'retry', { ids: [1] })).toMatchObject({ retried: 1 });
 });

@@ -1,6 +1,7 @@
 import type { Batch } from '../../batch-log/batch.ts';
 import { type PlanOutcome, planIfLeading } from '../../batch-log/plan.ts';
 import { logSpan } from '../../batch-log/recover.ts';
+import { openLetters, settleLettersIfLeading } from '../../dead-letters/letters.ts';
 import { positionsOf } from '../../postgres/position-ranges.ts';
 import type { Session } from '../../postgres/session.ts';
 import { unsettled } from './adopt.ts';
@@ -14,11 +15,16 @@ import type { LaneLog } from './lane-log.ts';
  */
 export async function abandonStream(options: {
   readonly session: Session;
+  readonly epoch: number;
   readonly last: Batch;
   readonly letters: LaneLetters;
   readonly log: LaneLog;
 }): Promise<PlanOutcome> {
-  const { session, last, letters, log } = options;
+  const { session, epoch, last, letters, log } = options;
+  // Their markers will never be stored: they wait for a decision without.
+  const open = await openLetters(session, last.stream);
+  const marked = open.filter(({ state }) => state === 'marking').map(({ position }) => position);
+  if (!(await settleLettersIfLeading(session, epoch, { marked, stored: [] }))) return 'fenced';
   const positions = await unsettled({ session, last, settledTo: null });
   const events = await eventsAt(session, [...positionsOf(positions)]);
   const dead = [...events.values()].map((event) =>

@@ -58,7 +58,8 @@ export function createComparing(parts: ComparingOptions): Comparing {
   ): Promise<'waiting' | 'fenced' | 'ended'> {
     if (!prepared.missing || !closing || last === undefined)
       return wait(prepared.pause.outcome, prepared.pause.reason);
-    if ((await abandonStream({ session, last, letters, log })) === 'fenced') return 'fenced';
+    if ((await abandonStream({ session, epoch: context.epoch, last, letters, log })) === 'fenced')
+      return 'fenced';
     context.onMoved();
     return 'ended';
   }

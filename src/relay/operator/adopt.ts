@@ -5,10 +5,12 @@ const PATIENCE_MS = 20_000;
 
 /** A lane that stopped at another stream than the one it planned for goes on with it. */
 export async function adopt(
-  { lanes }: OperatorContext,
+  context: OperatorContext,
   { stream, mode }: AdoptDetail,
   signal: AbortSignal,
 ): Promise<Handling> {
+  // Also one that is no lane any more: what was planned for it may have nowhere else to go.
+  const lanes = [...context.lanes, ...context.closing];
   const lane = lanes.find((one) => one.stream === stream);
   if (lane === undefined)
     return answered({

@@ -10,6 +10,13 @@ export const selectionDetail = z.strictObject({
 
 const bound = z.int().positive().optional();
 
+/** As UTC, in the years that both clocks know: PostgreSQL has no year 0 and fewer offsets than RFC 3339. */
+const moment = z.iso
+  .datetime({ offset: true })
+  .transform((text) => new Date(text).toISOString())
+  .refine((text) => /^(?!0000)\d{4}-/.test(text), 'the year must be one from 1 to 9999')
+  .optional();
+
 export const replayDetail = z
   .strictObject({
     /** Positions in the outbox, both included. */
@@ -20,8 +27,8 @@ export const replayDetail = z
     fromSequence: bound,
     toSequence: bound,
     /** When the event was inserted. */
-    since: z.iso.datetime({ offset: true }).optional(),
-    until: z.iso.datetime({ offset: true }).optional(),
+    since: moment,
+    until: moment,
     key: z.string().optional(),
     /** A subject, or a pattern with wildcards. */
     subject: z.string().optional(),

@@ -12,6 +12,8 @@ export interface OperatorContext {
   readonly session: Session;
   readonly epoch: number;
   readonly lanes: readonly Lane[];
+  /** Streams that are no lane any more, with something left to do for them. */
+  readonly closing: readonly Lane[];
   readonly router: Router;
   readonly logger: Logger;
   /** Every event below it was read by all lanes. */

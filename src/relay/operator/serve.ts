@@ -1,5 +1,8 @@
 import { z } from 'zod';
+import { messageOf, PostcommitError } from '../../errors.ts';
 import { sleep } from '../../lifecycle/abort.ts';
+import { isOutageState } from '../../postgres/server-error.ts';
+import { sqlState } from '../../postgres/session.ts';
 import { answerIfLeading, type OperatorRequest, openRequests } from '../../requests/requests.ts';
 import { adopt } from './adopt.ts';
 import { answerRetry, discard, retry } from './dead-letters.ts';
@@ -56,7 +59,9 @@ async function serve(
   signal: AbortSignal,
 ): Promise<'served' | 'stopped' | 'fenced'> {
   const { session, epoch, logger } = context;
-  const handling = await handle(context, request, signal);
+  const handling = await handle(context, request, signal).catch((error: unknown) =>
+    answerThenFail(context, request, error),
+  );
   if (handling.kind === 'fenced') return 'fenced';
   if (handling.kind === 'abandoned' || signal.aborted) return 'stopped';
   if (handling.kind === 'later') return 'served';
@@ -66,6 +71,37 @@ async function serve(
   return (await answerIfLeading(session, epoch, { id, result: answer, finished: true }))
     ? 'served'
     : 'fenced';
+}
+
+/**
+ * What fails here ends the leadership, and would end the next one, too, with the same request: it is over, unless the
+ * servers were the cause. Where they were, they do not take the answer either.
+ */
+async function answerThenFail(
+  { session, epoch, logger }: OperatorContext,
+  { id, kind }: OperatorRequest,
+  error: unknown,
+): Promise<never> {
+  if (!isOutage(error)) {
+    const reason = messageOf(error);
+    logger.error(
+      { event: 'request-failed', id, kind, reason },
+      `request ${id} (${kind}) is given up: ${reason}`,
+    );
+    await answerIfLeading(session, epoch, {
+      id,
+      result: { error: `it failed and is given up: ${reason}` },
+      finished: true,
+    }).catch(() => undefined);
+  }
+  throw error;
+}
+
+function isOutage(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === undefined
+    ? error instanceof PostcommitError && error.code === 'broker-unreachable'
+    : isOutageState(state);
 }
 
 async function handle(
