@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { findPostgres } from '../../src/embedded/find-postgres.ts';
 import type { EmbeddedNats, EmbeddedPostgres } from '../../src/embedded/index.ts';
 import { auditOutbox } from '../../src/outbox/audit-report.ts';
 import { openSession } from '../../src/postgres/session.ts';
@@ -12,9 +13,12 @@ const ENOUGH = 100;
 
 let postgres: EmbeddedPostgres;
 let nats: EmbeddedNats;
+/** Before PostgreSQL 17 the queue has 8 GB, and a session that does not listen to it for hours fills it, no test. */
+let fillable: boolean;
 beforeAll(async () => {
-  // The smallest queue, so that it can be filled.
-  const settings = { max_notify_queue_pages: '64' };
+  const binDir = process.env.POSTCOMMIT_TEST_POSTGRES_BIN || undefined;
+  fillable = Number.parseInt((await findPostgres({ binDir })).version, 10) >= 17;
+  const settings: Record<string, string> = fillable ? { max_notify_queue_pages: '64' } : {};
   [postgres, nats] = await Promise.all([startPostgres({ settings }), startNats()]);
 });
 afterAll(async () => {
@@ -66,8 +70,11 @@ test('G6: with the queue of notifications full, and with notifications off', asy
   await using stage = await openOwnStage();
   // Nobody takes this flag down: every writer is asked to notify.
   await stage.pool.query(`select setval('postcommit.parked_until', extract(epoch from now())::int8 + 3600)`);
-  await using _release = await fillNotifyQueue(stage);
-  await expect(stage.pool.query("select pg_notify('other', '')")).rejects.toThrow('too many notifications');
+  await using filled = new AsyncDisposableStack();
+  if (fillable) {
+    filled.use(await fillNotifyQueue(stage));
+    await expect(stage.pool.query("select pg_notify('other', '')")).rejects.toThrow('too many notifications');
+  }
   await using writers = startImpatient(stage);
   await getThrough(writers);
   await using silent = startImpatient(stage, '-c postcommit.notify=off');

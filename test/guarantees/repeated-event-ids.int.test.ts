@@ -42,6 +42,23 @@ test('many repeated ids under load do not hold up the lane', async () => {
   expect(relay.relay.status()).toMatchObject({ role: 'leader', epoch: 1 });
 });
 
+test('in key ordering, a duplicate whose last neighbour is refused is looked into without other traffic', async () => {
+  await using stage = await openStage();
+  await using relay = await stage.startRelay({ lane: { ordering: 'key' } });
+  const id = randomUUID();
+  await insertKeyed(stage, [{ id, key: 'a', bytes: 1 }]);
+  await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(1);
+  // The relay does not know of this limit when it sends: the server refuses what is larger.
+  await stage.jsm.streams.update(stage.stream, { max_msg_size: 3_000 });
+  await insertKeyed(stage, [
+    { id, key: 'a', bytes: 1 },
+    { id: randomUUID(), key: 'b', bytes: 5_000 },
+  ]);
+  await expect.poll(stage.lastSequence, { timeout: 4_000 }).toBe(2);
+  expect(await idsIn(stage, id)).toHaveLength(2);
+  await expect.poll(() => relay.relay.status().lanes[0]?.pending).toBe(0);
+});
+
 async function insert({ pool, subject }: Stage, ids: readonly string[]): Promise<void> {
   await pool.query(
     `insert into postcommit.outbox (event_id, subject, payload)
@@ -54,4 +71,16 @@ async function idsIn({ jsm, stream }: Stage, id: string): Promise<number[]> {
   return (await readStream(jsm, stream))
     .filter(({ eventId }) => eventId === id)
     .map(({ sequence }) => sequence);
+}
+
+async function insertKeyed(
+  { pool, subject }: Stage,
+  events: readonly { readonly id: string; readonly key: string; readonly bytes: number }[],
+): Promise<void> {
+  await pool.query(
+    `insert into postcommit.outbox (event_id, subject, key, payload)
+     select id, $2, key, convert_to(repeat('x', bytes), 'UTF8')
+       from json_to_recordset($1) as event (id uuid, key text, bytes int)`,
+    [JSON.stringify(events), subject],
+  );
 }

@@ -100,7 +100,10 @@ async function read(results: string): Promise<Outcome> {
     await readFile(results, 'utf8'),
   ) as Record<string, number>;
   const failed = numFailedTests ?? 0;
-  const trouble = success || failed > 0 ? {} : { trouble: `${numFailedTestSuites} files could not be run` };
+  // A file whose tests did not even begin counts among the suites alone.
+  const trouble = success
+    ? {}
+    : { trouble: `${numPassedTests} passed, ${failed} failed, in ${numFailedTestSuites} suites` };
   return { passed: numPassedTests ?? 0, failed, ...trouble };
 }
 

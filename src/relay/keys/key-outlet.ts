@@ -110,6 +110,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   async function buryAll(): Promise<boolean> {
     if (!(await graves.close())) return false;
     changed();
+    verifyDuplicates(); // The refusal may have been the last answer under way.
     pump();
     return true;
   }

@@ -88,7 +88,11 @@ export function createDrafter(options: DrafterOptions): Drafter {
     // What is retried must not be held again behind itself.
     if (repeat.kind === 'retry') letters.retrying(repeat.events);
     const sorted = triage(suspectsOf(repeat.events));
-    return sorted && { repeat, triage: sorted };
+    if (sorted === undefined) return undefined;
+    // What is held again is known before later events of its key are judged. If the lane refuses those, it compares, and
+    // letters begin again from their table.
+    letters.commit(sorted.letters);
+    return { repeat, triage: sorted };
   }
 
   function draftRepeat({ kind }: Repeat, { events, letters: dead }: Triage): DraftPart {

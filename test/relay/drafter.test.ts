@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest';
+import type { StoredEvent } from '../../src/event.ts';
+import type { StreamState } from '../../src/jetstream/index.ts';
+import { createDrafter } from '../../src/relay/lane/drafter.ts';
+import { createLaneLetters } from '../../src/relay/lane/lane-letters.ts';
+import { createLaneLog } from '../../src/relay/lane/lane-log.ts';
+import type { Outlet } from '../../src/relay/lane/outlet.ts';
+
+const LIMIT = 500;
+
+const eventAt = (position: number, bytes = 1) =>
+  ({
+    position,
+    key: 'patient-1',
+    eventId: `${position}`,
+    subject: 's.event',
+    type: null,
+    headers: null,
+    payload: Buffer.alloc(bytes),
+    createdAtMs: 0,
+  }) satisfies StoredEvent;
+
+/** A lane that holds keys, publishes, and has nothing in flight. */
+function createScene() {
+  const stream = 's';
+  const letters = createLaneLetters({ stream, policy: 'hold', atMost: 100 });
+  const outlet = {
+    gate: { state: { kind: 'flowing' } },
+    pending: 0,
+    behind: 0,
+    settledTo: null,
+    settledBatch: null,
+    bounds: (count: number, before = 0) => ({ first: 1 + before, last: before + count }),
+    send: () => undefined,
+  } as unknown as Outlet;
+  const log = createLaneLog({ stream, ordering: 'stream', epoch: 1, settled: () => outlet });
+  log.restart(undefined, 'created');
+  const drafter = createDrafter({
+    stream,
+    outlet,
+    log,
+    letters,
+    known: () => ({ state: { name: stream, maxMessageSize: -1 } as StreamState, atMs: performance.now() }),
+    maxPayload: () => LIMIT,
+    storedBefore: new Set(),
+    slotted: true,
+    changed: () => undefined,
+  });
+  const look = (events: readonly StoredEvent[]) =>
+    drafter.draft({ events, misrouted: [], readTo: 10, openFrom: 11, checkpoint: false });
+  return { letters, drafter, look };
+}
+
+test('where keys hold, an event that comes while a retry is refused again waits behind it', () => {
+  const { letters, drafter, look } = createScene();
+  const [head, follower] = [eventAt(1, LIMIT + 1), eventAt(2)];
+  letters.commit([
+    letters.letterFor(head, { state: 'parked', outcome: 'refused', reason: 'too large' }),
+    letters.heldLetter(follower),
+  ]);
+  void drafter.repeat({ kind: 'retry', events: [head, follower] }, new AbortController().signal);
+  const draft = look([eventAt(3)]);
+  if (typeof draft === 'string') throw new Error(draft);
+  expect(draft.rows.flatMap(({ positions }) => positions)).toEqual([]);
+  expect(draft.letters.map(({ position, state }) => [position, state])).toEqual([
+    [1, 'parked'],
+    [2, 'held'],
+    [3, 'held'],
+  ]);
+});
