@@ -79,13 +79,22 @@ export async function pruneLetters(session: Session, retentionMs: number): Promi
   });
 }
 
-/** Those of these events that are set aside for good or until an operator decides: they are not to be sent. */
-export async function settledPositions(session: Session, positions: readonly number[]): Promise<number[]> {
+/**
+ * Those of these events that are not this stream's to send: set aside, for good or until an operator decides, or taken
+ * over by another one.
+ */
+export async function settledPositions(
+  session: Session,
+  stream: string,
+  positions: readonly number[],
+): Promise<number[]> {
   if (positions.length === 0) return [];
   const rows = await session.query({
     text: `select position from postcommit.dead_letters
-            where consumer is null and position = any($1::int8[]) and state in ('marking', 'parked', 'held', 'discarded')`,
-    values: [positions],
+            where consumer is null and position = any($1::int8[])
+              and (state in ('marking', 'parked', 'held', 'discarded')
+                   or state in ('retrying', 'resolved') and stream <> $2)`,
+    values: [positions, stream],
   });
   return rows.map(([position]) => Number(position));
 }

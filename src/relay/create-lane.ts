@@ -58,6 +58,7 @@ export function createLane(context: LaneContext): Lane {
     maxPayload: () => link.maxPayload,
     storedBefore,
     slotted: ordering === 'stream',
+    restDue: () => restsAt === log.lastBatch && isUnsaid(),
     changed,
   });
   const lineage = createLineage(context);
@@ -68,8 +69,12 @@ export function createLane(context: LaneContext): Lane {
   const comparing = createComparing({ context, outlet, log, letters, lineage, prepare, know });
   /** Nothing is left to do for a stream that is no lane any more. */
   let ended = false;
+  /** The batch behind which nothing came for a while. */
+  let restsAt: number | undefined;
 
   const flows = () => gate.state.kind === 'flowing';
+  // Without slots the newest row is looked up after every start: on a stream that deletes, in vain, and it is sent again.
+  const isUnsaid = () => ordering !== 'stream' && flows() && outlet.pending === 0 && log.unsaid;
   const hasRoom = () =>
     outlet.behind === 0 && outlet.pending < MAX_PENDING && outlet.pendingBytes < MAX_PENDING_BYTES;
   const isOver = () =>
@@ -87,11 +92,14 @@ export function createLane(context: LaneContext): Lane {
     return (await settleLettersIfLeading(session, epoch, fates)) ? 'written' : 'fenced';
   }
 
-  /** The last row of a stream that is no lane any more says that everything is settled: no later start asks again. */
+  /** An empty row: what it says is that everything before it is settled. */
+  const sayAllSettled = () =>
+    planIfLeading(session, [log.next({ kind: 'new', ...outlet.bounds(0), positions: [] })]);
+
+  /** For a stream that is no lane any more: no later start asks again. */
   async function closeDown(): Promise<'fenced' | 'done'> {
-    const row = log.next({ kind: 'new', ...outlet.bounds(0), positions: [] });
     ended = true;
-    return (await planIfLeading(session, [row])) === 'fenced' ? 'fenced' : 'done';
+    return (await sayAllSettled()) === 'fenced' ? 'fenced' : 'done';
   }
 
   async function tendFlowing(): Promise<'fenced' | 'done'> {
@@ -160,6 +168,8 @@ export function createLane(context: LaneContext): Lane {
     },
     async probe() {
       if (!flows() || !link.connected || ended) return;
+      restsAt = log.lastBatch;
+      if (isUnsaid()) context.wake();
       const { expectedEnd, settledTo } = outlet;
       const prepared = await prepare({ provision: false, planned: true });
       if (prepared.kind === 'unfit') return gate.doubt('the stream could not be looked up');
@@ -174,6 +184,7 @@ export function createLane(context: LaneContext): Lane {
       )
         gate.doubt('the stream has grown or shrunk by other hands');
     },
+    rest: async () => (isUnsaid() ? sayAllSettled() : 'planned'),
     adopt(mode, signal) {
       const done = comparing.adopt(mode, signal);
       kick.wake();

@@ -116,6 +116,8 @@ async function leadWith(term: Term): Promise<TermEnd> {
   if (end === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
   if (lost.signal.aborted) throw new Error('the lead was lost');
   await settle([...parts.lanes, ...parts.closing], context);
+  for (const lane of parts.lanes)
+    if ((await lane.rest()) === 'fenced') return { kind: 'deposed', reason: 'another relay took over' };
   await parts.pacer.close();
   await releaseIfLeading(leaseSession, epoch);
   return { kind: 'stopped' };

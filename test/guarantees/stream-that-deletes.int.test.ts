@@ -1,6 +1,7 @@
 import { AckPolicy, DiscardPolicy, RetentionPolicy, type StreamConfig } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
 import { seededRandom } from '../support/seeded-random.ts';
+import { startNats } from '../support/services.ts';
 import { placesOf, readOutbox } from '../support/stream-history.ts';
 import { openStage, type Stage } from './stage.ts';
 
@@ -60,6 +61,41 @@ test.each<{ deletes: string; config: Partial<StreamConfig>; consumed: boolean }>
     expect(await relay.count('healedEvents')).toBe(0);
   },
 );
+
+test('in key ordering, what a work queue has handed out is not sent again, by a reconnect or by the next start', async () => {
+  await using nats = await startNats();
+  await using stage = await openStage({
+    natsUrl: nats.url,
+    config: { retention: RetentionPolicy.Workqueue },
+  });
+  await using worker = await startWorker(stage);
+  const lane = { ordering: 'key' } as const;
+  {
+    await using relay = await stage.startRelay({ lane });
+    await stage.write(10);
+    await expect.poll(() => worker.received.size, { timeout: 15_000 }).toBe(10);
+    const before = await relay.count('reconciliations');
+    await nats.restart();
+    await expect.poll(() => relay.count('reconciliations'), { timeout: 10_000 }).toBeGreaterThan(before);
+    await relay.until('publishing');
+    await stage.write(1);
+    await expect.poll(() => worker.received.size, { timeout: 15_000 }).toBe(11);
+  }
+  {
+    await using relay = await stage.startRelay({ lane });
+    await relay.until('publishing');
+    await stage.write(1);
+    await expect.poll(() => worker.received.size, { timeout: 15_000 }).toBe(12);
+    // At rest it says so, for the one that will not have been stopped.
+    const last = async () => (await stage.log()).at(-1)?.positions;
+    await expect.poll(last, { timeout: 15_000 }).toEqual([]);
+  }
+  await using relay = await stage.startRelay({ lane });
+  await relay.until('publishing');
+  await stage.write(1);
+  await expect.poll(() => worker.received.size, { timeout: 15_000 }).toBe(13);
+  expect(await stage.lastSequence()).toBe(13);
+});
 
 interface Worker extends AsyncDisposable {
   /** Sequence to position of everything that was delivered. */

@@ -44,6 +44,7 @@ function createScene() {
     maxPayload: () => LIMIT,
     storedBefore: new Set(),
     slotted: true,
+    restDue: () => false,
     changed: () => undefined,
   });
   const look = (events: readonly StoredEvent[]) =>

@@ -6,7 +6,7 @@ import { createPublisher, encodeHeaders, type StreamState } from '../../jetstrea
 import type { Cargo } from '../lane/cargo.ts';
 import { eventsAt } from '../lane/events-at.ts';
 import { createGate } from '../lane/gate.ts';
-import { type LookUp, lookUpUnsettled, type Missing } from '../lane/look-up.ts';
+import { type LookUp, lookUpUnsettled, type Missing, type Seen } from '../lane/look-up.ts';
 import { hasMoved, movedLetter, type Outlet, type OutletContext, outlived } from '../lane/outlet.ts';
 import { createDuplicates } from './duplicates.ts';
 import { createKeyGraves } from './key-graves.ts';
@@ -38,6 +38,11 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   let compared = false;
   /** The stream was shorter than this leadership had seen it: so much of it was left at most. */
   let rewoundTo: number | undefined;
+  let seen: Seen | undefined;
+  // Whatever is on the other end afterwards may have lost what this one had, and hidden it behind others' messages.
+  const offDisconnect = link.onDisconnect(() => {
+    seen = undefined;
+  });
 
   const gate = createGate({ link, meter, wake, onClose: () => publisher.abandon() });
   const publisher = createPublisher({
@@ -218,7 +223,17 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   /** What became of all that is not known to be stored. False: another epoch leads. */
   async function lookUp(last: Batch, state: StreamState, signal: AbortSignal): Promise<boolean> {
     const end = Math.min(state.lastSequence, rewoundTo ?? state.lastSequence);
-    const found = await lookUpUnsettled(context, { last, stream: state, signal, settledTo, rewoundTo });
+    const found = await lookUpUnsettled(context, {
+      last,
+      stream: state,
+      signal,
+      settledTo,
+      // Where messages are deleted, what is gone may have been stored. Of this incarnation: one made anew begins at nothing.
+      settledBatch: settledTo !== null && state.messages < state.lastSequence ? outlet.settledBatch : null,
+      seen: seen !== undefined && seen.end <= state.lastSequence ? seen : undefined,
+      rewoundTo,
+    });
+    seen = found.seen;
     settledTo = settledTo ?? last.settledTo;
     letters.restart(await openLetters(session, stream));
     meter.reconciled({
@@ -294,7 +309,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     async compare({ stream: state, last, giveUp, signal }) {
       if (!graves.isEmpty && !(await buryAll())) return 'fenced';
       givingUp = giveUp;
-      if (known !== undefined && known.created !== state.created) settledTo = null;
+      if (known !== undefined && known.created !== state.created) [settledTo, seen] = [null, undefined];
       known = state;
       windowMs = state.duplicateWindowMs;
       highestSeen = Math.max(state.lastSequence, highestSeen);
@@ -307,6 +322,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       return gate.state.kind === 'flowing' ? 'flowing' : 'waiting';
     },
     close() {
+      offDisconnect();
       gate.close();
       publisher.close();
     },

@@ -37,6 +37,8 @@ export interface DrafterOptions {
   readonly storedBefore: ReadonlySet<number>;
   /** Slots protect what is repeated; without them its message id does. */
   readonly slotted: boolean;
+  /** Nothing is under way any more, and an empty row is to say that all is settled. */
+  readonly restDue: () => boolean;
   readonly changed: () => void;
 }
 
@@ -125,7 +127,8 @@ export function createDrafter(options: DrafterOptions): Drafter {
   ): DraftPart | undefined {
     const { readTo, openFrom, checkpoint } = intake;
     const isEmpty = events.length + dead.length === 0;
-    if (isEmpty && !checkpoint && openFrom - log.reading.openFrom < CHECKPOINT_AFTER) return undefined;
+    const wanted = checkpoint || options.restDue() || openFrom - log.reading.openFrom >= CHECKPOINT_AFTER;
+    if (isEmpty && !wanted) return undefined;
     const row = log.next({
       kind: 'new',
       ...outlet.bounds(events.length, before),

@@ -21,6 +21,8 @@ export interface NewRow {
 export interface LaneLog {
   readonly reading: Reading;
   readonly lastBatch: number;
+  /** The newest row plans something, of which only the next one can say that it is settled. */
+  readonly unsaid: boolean;
   /** The stream that rows speak of; undefined before it was looked up. */
   readonly incarnation: string | undefined;
   /** Takes over the newest row of the log, undefined if there is none, and the stream as it was found. */
@@ -41,12 +43,16 @@ export function createLaneLog({ stream, ordering, epoch, settled }: LaneLogOptio
   let reading: Reading = { readTo: 0, openFrom: 1 };
   let lastBatch = 0;
   let incarnation: string | undefined;
+  let unsaid = false;
   return {
     get reading() {
       return reading;
     },
     get lastBatch() {
       return lastBatch;
+    },
+    get unsaid() {
+      return unsaid;
     },
     get incarnation() {
       return incarnation;
@@ -55,12 +61,14 @@ export function createLaneLog({ stream, ordering, epoch, settled }: LaneLogOptio
       incarnation = created;
       if (last === undefined) return;
       lastBatch = last.batch;
+      unsaid = last.positions.length > 0;
       reading = { readTo: last.readTo, openFrom: last.openFrom };
     },
     next(row) {
       if (incarnation === undefined) throw new Error('planned before the stream was looked up');
       reading = row.reading ?? reading;
       lastBatch += 1;
+      unsaid = row.positions.length > 0;
       return {
         stream,
         incarnation,

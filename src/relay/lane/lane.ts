@@ -1,5 +1,5 @@
 import type { Batch } from '../../batch-log/batch.ts';
-import type { Retried } from '../../batch-log/plan.ts';
+import type { PlanOutcome, Retried } from '../../batch-log/plan.ts';
 import type { NewLetter } from '../../dead-letters/letter.ts';
 import type { StoredEvent } from '../../event.ts';
 import type { BrokerLink } from '../../jetstream/index.ts';
@@ -40,6 +40,8 @@ export interface Lane {
   tend(signal: AbortSignal): Promise<'stopped' | 'fenced'>;
   /** With nothing in flight: is the stream's last sequence what it should be? If not, the lane is in doubt. */
   probe(): Promise<void>;
+  /** Before a clean end, with nothing in flight: says in the log that all is settled, where no slots say it. */
+  rest(): Promise<PlanOutcome>;
   /** The stream was recreated or restored: go on with it, unless that has not come about when the signal aborts. */
   adopt(mode: Adoption, signal: AbortSignal): Promise<Adopted>;
   /** Dead letters wait behind a head that is dead no more: they are due to be retried. */

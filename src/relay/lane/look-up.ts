@@ -18,6 +18,14 @@ export interface LookUp {
   readonly asOfMs: number;
   /** Where the log takes the last of them to begin: beyond the stream's end, once that has lost its tail. */
   readonly bound: number;
+  /** For the next look on the same connection. */
+  readonly seen: Seen;
+}
+
+/** What a look has found of events: what it did not find can only have been stored behind its end since. */
+export interface Seen {
+  readonly end: number;
+  readonly events: ReadonlyMap<number, { readonly batch: number; readonly sequence: number | null }>;
 }
 
 export interface LookUpOptions {
@@ -26,6 +34,10 @@ export interface LookUpOptions {
   readonly signal: AbortSignal;
   /** Known to this leadership, which may be more than the log does. */
   readonly settledTo?: number | null;
+  /** Up to this batch number everything is settled, as this leadership knows. */
+  readonly settledBatch?: number | null;
+  /** By the last look, if the stream cannot have lost anything since. */
+  readonly seen?: Seen | undefined;
   /** An answer has shown that the stream was no longer than this once, and lost what was behind it. */
   readonly rewoundTo?: number | undefined;
 }
@@ -47,42 +59,77 @@ export async function lookUpUnsettled(
   const asOfMs = performance.now();
   const settledTo = Math.max(last.settledTo ?? 0, options.settledTo ?? 0);
   const above = settledTo > stream.lastSequence ? Math.min(stream.lastSequence, rewoundTo) : rewoundTo;
-  const { batches, slotsSettledTo } = await unsettledBatches(session, last, { above });
+  const isWhole = above === Number.MAX_SAFE_INTEGER;
+  const settled = isWhole ? (options.settledBatch ?? 0) : 0;
+  const { batches, slotsSettledTo } = await unsettledBatches(session, last, { above, settled });
   const doubtful = doubtfulOf(batches, slotsSettledTo);
-  for (const position of await settledPositions(session, [...doubtful.keys()])) doubtful.delete(position);
-  let bound = 0;
-  for (const [position, one] of doubtful) {
-    bound = Math.max(bound, one.firstSequence);
-    doubtful.set(position, { ...one, firstSequence: Math.min(one.firstSequence, rewoundTo + 1) });
-  }
-  const stored = await findIn(stream, doubtful, { link, source, signal });
+  const elsewhere = await settledPositions(session, last.stream, [...doubtful.keys()]);
+  for (const position of elsewhere) doubtful.delete(position);
+  const lowered = lower(doubtful, rewoundTo);
+  const before = isWhole ? options.seen : undefined;
+  const stored = await findIn(stream, lowered.doubtful, { link, source, signal, before });
   const missing = [...doubtful]
     .filter(([position]) => !stored.has(position))
     .map(([position, { batch, replay }]) => ({ position, batch, replay }));
   const settledBatch = last.settledBatch ?? 0;
   const lost = missing.filter(({ batch }) => batch <= settledBatch).length;
-  return { stored, missing, asOfMs, lost, bound };
+  const events = new Map(
+    [...doubtful].map(([position, { batch }]) => [
+      position,
+      { batch, sequence: stored.get(position) ?? null },
+    ]),
+  );
+  const seen = { end: stream.lastSequence, events };
+  return { stored, missing, asOfMs, lost, bound: lowered.bound, seen };
 }
 
-/** Reads the stream from where the first of them may lie. */
+/** What was stored since a stream lost its tail lies behind what it was left with. */
+function lower(
+  doubtful: ReadonlyMap<number, Doubtful>,
+  rewoundTo: number,
+): { doubtful: Map<number, Doubtful>; bound: number } {
+  let bound = 0;
+  const lowered = new Map<number, Doubtful>();
+  for (const [position, one] of doubtful) {
+    bound = Math.max(bound, one.firstSequence);
+    lowered.set(position, { ...one, firstSequence: Math.min(one.firstSequence, rewoundTo + 1) });
+  }
+  return { doubtful: lowered, bound };
+}
+
+/** Reads the stream from where the first of them may lie; of what the last look has seen, only behind that. */
 async function findIn(
   stream: StreamState,
   doubtful: ReadonlyMap<number, Doubtful>,
-  { link, source, signal }: Pick<OutletContext, 'link' | 'source'> & { signal: AbortSignal },
+  options: Pick<OutletContext, 'link' | 'source'> & { signal: AbortSignal; before: Seen | undefined },
 ): Promise<Map<number, number>> {
-  const stored = new Map<number, number>();
+  const { link, source, signal, before } = options;
+  const { stored, wanted } = recall(doubtful, before);
   let from = Number.POSITIVE_INFINITY;
-  for (const { firstSequence } of doubtful.values()) from = Math.min(from, firstSequence);
+  for (const firstSequence of wanted.values()) from = Math.min(from, firstSequence);
   for (let at = from; at <= stream.lastSequence; at += READ_AT_ONCE) {
     const to = Math.min(stream.lastSequence, at + READ_AT_ONCE - 1);
     for (const message of await readBack(link, { stream: stream.name, from: at, to, signal })) {
       const position = positionOf(message, source);
-      const planned = position === null ? undefined : doubtful.get(position);
-      if (position !== null && planned !== undefined && message.sequence >= planned.firstSequence)
+      const firstSequence = position === null ? undefined : wanted.get(position);
+      if (position !== null && firstSequence !== undefined && message.sequence >= firstSequence)
         stored.set(position, message.sequence);
     }
   }
   return stored;
+}
+
+/** What the last look has found, and from where the others are to be looked for. */
+function recall(doubtful: ReadonlyMap<number, Doubtful>, before: Seen | undefined) {
+  const stored = new Map<number, number>();
+  const wanted = new Map<number, number>();
+  for (const [position, { batch, firstSequence }] of doubtful) {
+    const known = before?.events.get(position);
+    if (before === undefined || known?.batch !== batch) wanted.set(position, firstSequence);
+    else if (known.sequence !== null) stored.set(position, known.sequence);
+    else wanted.set(position, Math.max(firstSequence, before.end + 1));
+  }
+  return { stored, wanted };
 }
 
 /** Of an event of ours; null for markers, other writers' messages and what is gone. */
