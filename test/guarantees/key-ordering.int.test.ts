@@ -81,13 +81,39 @@ test('an outage of ten seconds with a duplicate window of two: none of 20,000 ev
     nats: () => ({ servers: [`nats://127.0.0.1:${proxy.port}`] }),
   });
   await relay.until('publishing');
-  await writeKeyed(stage, 20_000);
+  await writeKeyed(stage, 20_000, { keys: 20_000 });
   await expect.poll(stage.lastSequence, { timeout: 20_000, interval: 1 }).toBeGreaterThan(3_000);
-  proxy.blackHole(); // What was stored is not heard of; what the frozen server has in its buffers is stored later.
+  // What is stored from here on is not heard of; what the frozen server has in its buffers is stored later.
+  proxy.swallow({ direction: 'down', links: 'open' });
+  const heardTo = await stage.lastSequence();
+  await expect.poll(stage.lastSequence, { timeout: 5_000, interval: 1 }).toBeGreaterThan(heardTo + 100);
+  proxy.blackHole({ links: 'open' });
   nats.kill('SIGSTOP');
   await sleep(OUTAGE_MS);
   nats.kill('SIGCONT');
   await untilAllStored(stage, 20_000, 40_000);
+  expect(await faults(stage)).toEqual([]);
+});
+
+test('beside a busy neighbour, what was not stored is sent although looking for it takes longer than half the window', async () => {
+  await using stage = await openStage({ natsUrl: nats.url, config: { duplicate_window: 200_000_000 } });
+  await using proxy = await startTcpProxy({ port: nats.port });
+  await using relay = await stage.startRelay({
+    lane: KEY,
+    nats: () => ({ servers: [`nats://127.0.0.1:${proxy.port}`] }),
+  });
+  await relay.until('publishing');
+  proxy.swallow({ direction: 'up' });
+  await writeKeyed(stage, 1);
+  await expect.poll(async () => (await stage.log()).flatMap(({ positions }) => positions)).toEqual([1]);
+  for (let i = 1; i <= 20_000; i++) {
+    stage.connection.publish(stage.subject, 'foreign');
+    if (i % 1_000 === 0) await stage.connection.flush();
+  }
+  await expect.poll(stage.lastSequence, { timeout: 15_000 }).toBe(20_000);
+  proxy.cut();
+  proxy.heal();
+  await expect.poll(stage.lastSequence, { timeout: 25_000 }).toBe(20_001);
   expect(await faults(stage)).toEqual([]);
 });
 
@@ -100,8 +126,8 @@ test('two services share one stream, each with its relay and both right', async 
   await using _a = await one.startRelay({ lane: { ...shared, subjects: [`${one.stream}.a.>`] } });
   await using _b = await other.startRelay({ lane: { ...shared, subjects: [`${one.stream}.b.>`] } });
   for (let i = 0; i < 10; i++) {
-    await writeKeyed(one, 200, subjects.a);
-    await writeKeyed(other, 200, subjects.b);
+    await writeKeyed(one, 200, { subject: subjects.a });
+    await writeKeyed(other, 200, { subject: subjects.b });
   }
   await expect.poll(one.lastSequence, { timeout: 20_000 }).toBe(4_000);
   expect(await faults(one, one.stream)).toEqual([]);
@@ -163,12 +189,16 @@ test('a lane changes its ordering and back again between restarts', async () => 
   expect((await faults(stage)).filter((fault) => !fault.startsWith('disorder'))).toEqual([]);
 });
 
-/** One transaction with events of ten keys, numbered within each. */
-async function writeKeyed(stage: Stage, events: number, subject = stage.subject): Promise<void> {
+/** One transaction with events of so many keys in turn. */
+async function writeKeyed(
+  stage: Stage,
+  events: number,
+  { subject = stage.subject, keys = 10 }: { subject?: string; keys?: number } = {},
+): Promise<void> {
   await stage.pool.query(
     `insert into postcommit.outbox (subject, key, payload)
-     select $1, 'key-' || i % 10, convert_to('event', 'UTF8') from generate_series(1, $2::int) i`,
-    [subject, events],
+     select $1, 'key-' || i % $3::int, convert_to('event', 'UTF8') from generate_series(1, $2::int) i`,
+    [subject, events, keys],
   );
 }
 

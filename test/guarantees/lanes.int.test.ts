@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { sleep } from '../../src/lifecycle/abort.ts';
 import { askLeader, letterStates } from '../support/dead-letters.ts';
 import { faultsOfStreams, openLanes } from '../support/lanes.ts';
+import { startNats } from '../support/services.ts';
 
 const FULL = { discard: 'new' as DiscardPolicy, max_msgs: 50 };
 
@@ -226,4 +227,35 @@ test('a letter whose marker its stream never got can be decided on once the stre
   await using _relay = await lanes.startRelay([{ stream: first, subjects: [`${first}.>`, `${second}.>`] }]);
   await expect.poll(() => letterStates(lanes.pool), { timeout: 10_000 }).toEqual([[5, 'parked']]);
   expect(await askLeader(lanes.pool, 'retry', { ids: [1] })).toMatchObject({ retried: 1 });
+});
+
+test('what a lane in key ordering has handed over is not handed over again, whatever it compares', async () => {
+  await using nats = await startNats();
+  await using lanes = await openLanes(2, { 1: FULL }, { natsUrl: nats.url });
+  const [first = '', second = ''] = lanes.streams;
+  const slow = { stream: second, ordering: 'key' as const };
+  {
+    await using relay = await lanes.startRelay([
+      { stream: first, subjects: [`${first}.>`] },
+      { ...slow, subjects: [`${second}.>`] },
+    ]);
+    await lanes.write(1, 51);
+    await expect.poll(() => relay.relay.status().lanes[1]?.state, { timeout: 10_000 }).toBe('paused');
+  }
+  await lanes.moveSubjects(1, 0);
+  await using relay = await lanes.startRelay([
+    { stream: first, subjects: [`${first}.>`, `${second}.>`] },
+    { ...slow, subjects: [`${second}_unused.>`] },
+  ]);
+  const inFirst = async () => (await lanes.jsm.streams.info(first)).state.messages;
+  await expect.poll(inFirst, { timeout: 15_000 }).toBe(1);
+  for (let i = 0; i < 2; i++) {
+    await nats.restart();
+    const back = () => relay.relay.status().lanes.every(({ state }) => state === 'publishing');
+    await expect.poll(back, { timeout: 10_000 }).toBe(true);
+    await lanes.write(0, 1);
+    await expect.poll(() => inFirst().catch(() => 0), { timeout: 15_000 }).toBeGreaterThanOrEqual(2 + i);
+    await sleep(1_500); // Longer than it takes to hand something over.
+  }
+  expect(await inFirst()).toBe(3);
 });

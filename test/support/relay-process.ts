@@ -89,6 +89,9 @@ function launch(options: RelayProcessOptions, http: string): ChildProcess {
   });
 }
 
+/** Longer than the server waits for a client that takes nothing, and than many leases. */
+const BLOCK_MS = 30_000;
+
 interface Launched {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -130,7 +133,7 @@ function withLease(
     lane: { stream, subjects: [`${stream}.>`], ordering },
     leaseTtlMs,
     http,
-    blockMs: 4 * leaseTtlMs,
+    blockMs: BLOCK_MS,
     graceMs: 10_000,
   };
   return { args: [fileURLToPath(RELAY_MAIN)], env: { SETTINGS: JSON.stringify(settings) } };
