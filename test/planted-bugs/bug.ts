@@ -3,6 +3,8 @@ export interface PlantedBug {
   readonly name: string;
   /** What no longer holds. */
   readonly guarantee: string;
+  /** How the violation begins that has to be seen: another one would be chance, or a slow machine. */
+  readonly noticedBy: string;
   /** What is taken away, in words; guards that cover for each other go together. */
   readonly removes: string;
   readonly edits: readonly Edit[];

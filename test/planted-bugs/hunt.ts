@@ -4,7 +4,7 @@ import { join } from 'node:path';
 /** What one run of the chaos suite said. `broken`: not of a guarantee, but of the harness. */
 export type Verdict =
   | { readonly kind: 'held' }
-  | { readonly kind: 'caught'; readonly violation: string }
+  | { readonly kind: 'violated'; readonly violations: readonly string[] }
   | { readonly kind: 'broken'; readonly reason: string };
 
 export interface HuntOptions {
@@ -24,8 +24,7 @@ export async function playOnce({ folder, scene, seed }: HuntOptions): Promise<Ve
   if (code === 0) return { kind: 'held' };
   const violations = violationsIn(stdout);
   const named = violations.filter((text) => !text.startsWith('harness'));
-  const violation = named.find((text) => /^G\d/.test(text)) ?? named[0];
-  if (code === 1 && violation !== undefined) return { kind: 'caught', violation };
+  if (code === 1 && named.length > 0) return { kind: 'violated', violations: named };
   return { kind: 'broken', reason: violations[0] ?? `exit code ${code}: ${stderr.slice(-300)}` };
 }
 

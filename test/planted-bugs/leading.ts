@@ -13,6 +13,7 @@ export const LEADING: readonly PlantedBug[] = [
   {
     name: 'no epoch predicate and no primary key',
     guarantee: 'fencing (2.3, 2.4)',
+    noticedBy: 'G3 twice',
     removes: "the condition on the epoch in a plan, and the log's primary key, which covers for it",
     edits: [
       { file: PLAN, search: 'select $1, $2, $3, epoch, $5,', replace: 'select $1, $2, $3, $4::int8, $5,' },
@@ -29,6 +30,7 @@ export const LEADING: readonly PlantedBug[] = [
   {
     name: 'zombie plans a batch',
     guarantee: 'fencing (2.3)',
+    noticedBy: 'G3 twice',
     removes: 'waiting for plans in flight before the log is read, and the primary key, which covers for it',
     edits: [
       {
@@ -44,6 +46,7 @@ export const LEADING: readonly PlantedBug[] = [
   {
     name: 'rotation without the epoch',
     guarantee: 'fencing (2.6)',
+    noticedBy: 'fencing',
     removes: 'the condition on the epoch of whoever moves inserts to another segment',
     edits: [
       {
@@ -58,6 +61,7 @@ export const LEADING: readonly PlantedBug[] = [
   {
     name: 'a segment emptied that is planned but not stored',
     guarantee: 'G1',
+    noticedBy: 'G1 loss',
     removes: 'the difference between planned and stored when a segment is emptied',
     edits: [
       {
@@ -71,6 +75,7 @@ export const LEADING: readonly PlantedBug[] = [
   {
     name: 'prune too early',
     guarantee: 'G1',
+    noticedBy: 'G1 loss',
     removes:
       'what keeps a row of the log: events that are retained, not settled, or ground for reconciliations (they cover for each other)',
     edits: [
@@ -87,6 +92,7 @@ export const LEADING: readonly PlantedBug[] = [
   {
     name: 'graves dug while others are closed are forgotten',
     guarantee: 'G1',
+    noticedBy: 'G1 loss',
     removes: 'the copy in key-graves close(): the bug found today, as it was',
     edits: [
       {
@@ -100,6 +106,7 @@ export const LEADING: readonly PlantedBug[] = [
   {
     name: 'ack before commit',
     guarantee: 'G5',
+    noticedBy: 'G5 effects',
     removes: 'the order of effect and acknowledgement in a consumer',
     edits: [
       {

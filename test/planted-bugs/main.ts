@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { messageOf } from '../../src/errors.ts';
 import type { PlantedBug } from './bug.ts';
 import { CATALOGUE } from './catalogue.ts';
-import { playOnce } from './hunt.ts';
+import { playOnce, type Verdict } from './hunt.ts';
 import { plantTree } from './tree.ts';
 
 const program = new Command('planted-bugs')
@@ -58,14 +58,22 @@ async function hunt(bug: PlantedBug, seeds: number): Promise<Row> {
     for (let seed = 1; seed <= seeds; seed++) {
       for (const scene of bug.scenes) {
         const verdict = await playOnce({ folder: tree.folder, scene, seed });
-        if (verdict.kind === 'caught') return done(seed, scene, verdict.violation);
-        if (verdict.kind === 'broken') trouble = verdict.reason;
+        const { noticed, otherwise } = readVerdict(verdict, bug);
+        if (noticed !== undefined) return done(seed, scene, noticed);
+        trouble = otherwise ?? trouble;
       }
     }
   } catch (error) {
     trouble = messageOf(error);
   }
   return done(null, bug.scenes.join(','), trouble);
+}
+
+function readVerdict(verdict: Verdict, { noticedBy }: PlantedBug): { noticed?: string; otherwise?: string } {
+  if (verdict.kind === 'held') return {};
+  if (verdict.kind === 'broken') return { otherwise: verdict.reason };
+  const noticed = verdict.violations.find((text) => text.startsWith(noticedBy));
+  return noticed === undefined ? { otherwise: `something else: ${verdict.violations[0]}` } : { noticed };
 }
 
 /** Without this, `caught` would mean nothing. */
@@ -77,9 +85,8 @@ async function playControl({ only, seeds }: Options): Promise<string[]> {
     for (let seed = 1; seed <= seeds; seed++) {
       const verdict = await playOnce({ folder: tree.folder, scene, seed });
       if (verdict.kind === 'held') continue;
-      failures.push(
-        `${scene}, seed ${seed}: ${verdict.kind === 'caught' ? verdict.violation : verdict.reason}`,
-      );
+      const said = verdict.kind === 'violated' ? verdict.violations[0] : verdict.reason;
+      failures.push(`${scene}, seed ${seed}: ${said}`);
     }
   }
   return failures;

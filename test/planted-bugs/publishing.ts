@@ -8,6 +8,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'no durability barrier',
     guarantee: 'G2',
+    noticedBy: 'G2 phantom',
     removes: 'the synchronous commit of the plan, which flushes what its read saw',
     edits: [
       {
@@ -21,6 +22,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'publish before the batch row is committed',
     guarantee: 'G2, write-ahead (L1)',
+    noticedBy: 'G2 write-ahead',
     removes: 'waiting for the plan before its messages are sent',
     edits: [
       {
@@ -36,6 +38,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'no read-back after a crash',
     guarantee: 'G1',
+    noticedBy: 'G1 loss',
     removes:
       'reading the messages in doubt: everything up to the last sequence is taken for what was planned',
     edits: [
@@ -56,6 +59,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'a plan shortened instead of a marker',
     guarantee: 'a slot is for one event (2.4)',
+    noticedBy: 'G1 loss',
     removes: 'the marker in the slot of a refused event: later events move up',
     edits: [
       {
@@ -73,6 +77,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'healing with message ids',
     guarantee: 'G1, G10',
+    noticedBy: 'G1 loss',
     removes: 'repeats without a message id: duplicate tables swallow them',
     edits: [
       {
@@ -86,6 +91,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'a lost tail looked for only where the log ends',
     guarantee: 'G1, G10',
+    noticedBy: 'G1 loss',
     removes: 'looking further back while a slot does not hold its message',
     edits: [
       {
@@ -99,6 +105,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'where a healed tail begins is not written down',
     guarantee: 'G3 (key ordering)',
+    noticedBy: 'G3 twice',
     removes: 'the row without events that says where the stream had ended',
     edits: [
       {
@@ -112,6 +119,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'trusting duplicate acks',
     guarantee: 'G1',
+    noticedBy: 'G1 loss',
     removes: 'the look into the stream after a duplicate ack (key ordering): it counts as stored',
     edits: [
       {
@@ -129,6 +137,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'missing message id',
     guarantee: 'G3 inside the window (key ordering)',
+    noticedBy: 'G3 twice',
     removes: 'the message id of events outside the chain',
     edits: [
       {
@@ -143,6 +152,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'blind retry past the window',
     guarantee: 'G3 (key ordering)',
+    noticedBy: 'G3 twice',
     removes: 'the look-up of what is in doubt: it is sent again, however old it is',
     edits: [
       {
@@ -156,6 +166,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'acks counted at any sequence',
     guarantee: 'a slot is for one event (L2, L3)',
+    noticedBy: 'G3 twice',
     removes: 'the comparison of an ack with its slot, and the expected sequence, which covers for it',
     edits: [
       {
@@ -179,6 +190,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'attempts burned by outage',
     guarantee: 'G7',
+    noticedBy: 'G7 poison',
     removes: 'the difference between a full stream and an event that can never be stored',
     edits: [
       {
@@ -193,6 +205,7 @@ export const PUBLISHING: readonly PlantedBug[] = [
   {
     name: 'header pass-through',
     guarantee: 'G1: a header erases the stream',
+    noticedBy: 'G1 loss',
     removes: 'the refusal of reserved headers, in the database and before the wire',
     edits: [
       {

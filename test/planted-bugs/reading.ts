@@ -10,6 +10,7 @@ export const READING: readonly PlantedBug[] = [
   {
     name: 'plain cursor',
     guarantee: 'G1',
+    noticedBy: 'G1 loss',
     removes: 'gaps: what a read passes unseen beyond the cursor is forgotten',
     edits: [
       {
@@ -23,6 +24,7 @@ export const READING: readonly PlantedBug[] = [
   {
     name: 'gap closed by a read begun before the listing returned',
     guarantee: 'G1',
+    noticedBy: 'G1 loss',
     removes: 'R4: a listing during the look counts for that look',
     edits: [
       {
@@ -37,6 +39,7 @@ export const READING: readonly PlantedBug[] = [
   {
     name: 'gap closed by a read that its limit cut off',
     guarantee: 'G1',
+    noticedBy: 'G1 loss',
     removes: 'C1: a look counts as complete although a limit ended it',
     edits: [
       {
@@ -50,6 +53,7 @@ export const READING: readonly PlantedBug[] = [
   {
     name: 'gate without a new look after a holder left',
     guarantee: 'G4',
+    noticedBy: 'G4 order',
     removes: 'C3: a gap stays gated although a holder has left since it was looked into',
     edits: [
       {
@@ -69,6 +73,7 @@ export const READING: readonly PlantedBug[] = [
   {
     name: 'holders by pid instead of virtual transaction',
     guarantee: 'G4, G8',
+    noticedBy: 'G4 order',
     removes: "the difference between a backend's transaction and its next one",
     edits: [
       {
@@ -82,6 +87,7 @@ export const READING: readonly PlantedBug[] = [
   {
     name: 'gaps and new rows read in two snapshots',
     guarantee: 'G4',
+    noticedBy: 'G4 order',
     removes: 'C2: gaps are looked into by a statement of their own, before the new rows',
     edits: [
       {
@@ -110,6 +116,7 @@ export const READING: readonly PlantedBug[] = [
   {
     name: 'parking without waiting for the listed holders',
     guarantee: 'G8: stored without the sweep',
+    noticedBy: 'liveness: (a writer that has seen the flag down)',
     removes: 'P1: those who may have seen the flag down are not waited for, only the last look is made',
     edits: [
       {
@@ -124,6 +131,7 @@ export const READING: readonly PlantedBug[] = [
   {
     name: 'parking without the final read',
     guarantee: 'G8: stored without the sweep',
+    noticedBy: 'liveness: (a commit just before the flag is up)',
     removes: 'P1: where nobody held the lock when the flag went up, the relay sleeps without looking again',
     edits: [
       {
@@ -138,6 +146,7 @@ export const READING: readonly PlantedBug[] = [
   {
     name: 'no drain after LISTEN',
     guarantee: 'G8: stored without the sweep',
+    noticedBy: 'liveness: (a notification while nobody listens)',
     removes:
       'the drain when the listening session is back, and what covers for it: waking when it is lost, and P3, not parking meanwhile',
     edits: [
@@ -159,6 +168,7 @@ export const READING: readonly PlantedBug[] = [
   {
     name: 'parked events forgotten in recovery',
     guarantee: 'dead letters: set aside is not published',
+    noticedBy: 'dead letters',
     removes: 'what rows of the log leave out on purpose does not count as covered when a term begins',
     edits: [
       {
