@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { startNats, startPostgres } from '../src/embedded/index.ts';
 import { drain } from './drain.ts';
+import { failover } from './failover.ts';
 import { describeHost } from './host.ts';
 import { type BenchResult, printTable } from './report.ts';
 
@@ -15,7 +16,7 @@ export interface BenchContext {
   readonly note: (line: string) => void;
 }
 
-const BENCHES: Record<string, (context: BenchContext) => Promise<BenchResult[]>> = { drain };
+const BENCHES: Record<string, (context: BenchContext) => Promise<BenchResult[]>> = { drain, failover };
 
 const USAGE = `npm run bench [-- NAME ...] [--quick] [--runs N] [--json]
 
