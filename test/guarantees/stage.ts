@@ -104,7 +104,9 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const pool = new pg.Pool({ connectionString: database.url });
   pool.on('error', () => undefined);
   const servers = nats.split(',');
-  const connection = await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  const { username: user, password: pass } = new URL(servers[0] ?? '');
+  const login = user === '' ? {} : { user, pass }; // The client reads none from a URL.
+  const connection = await connect({ servers, ...login, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
   const jsm = await jetstreamManager(connection, { timeout: 1_000 });
   const stream = scratchName('guarantee');
   const num_replicas = options.natsUrl === undefined ? replicas() : 1;

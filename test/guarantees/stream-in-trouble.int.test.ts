@@ -1,5 +1,7 @@
 import type { StreamConfig } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
+import { letterStates } from '../support/dead-letters.ts';
+import { startReloadableNats, USERS, urlAs } from '../support/reloadable-nats.ts';
 import { openStage, type RunningRelay, type Stage } from './stage.ts';
 
 /** A paused lane is watched for so long: it may write a line a second. */
@@ -45,6 +47,57 @@ test('a stream that stops covering the subjects pauses the relay until it does a
   await watch(relay);
   await stage.jsm.streams.update(stage.stream, { subjects: [`${stage.stream}.>`] });
   await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+});
+
+test.each<{ trouble: string; broken: Partial<StreamConfig>; mended: Partial<StreamConfig> }>([
+  { trouble: 'confirms nothing any more', broken: { no_ack: true }, mended: { no_ack: false } },
+  {
+    trouble: 'takes no more of a subject',
+    broken: { max_msgs_per_subject: 3, discard_new_per_subject: true, discard: 'new' as never },
+    mended: { max_msgs_per_subject: -1, discard_new_per_subject: false },
+  },
+])('a stream that $trouble pauses the lane and makes no dead letter', async ({ broken, mended }) => {
+  await using stage = await openStage();
+  await using relay = await stage.startRelay();
+  await stage.write(3);
+  await stage.untilDrained();
+  await stage.jsm.streams.update(stage.stream, broken);
+  await stage.write(3);
+  await relay.until('paused', 15_000);
+  await watch(relay);
+  expect(await letterStates(stage.pool)).toEqual([]);
+  await stage.jsm.streams.update(stage.stream, mended);
+  await stage.untilDrained(20_000);
+  expect(await stage.faults()).toEqual([]);
+  expect(await letterStates(stage.pool)).toEqual([]);
+});
+
+test('a stream that is sealed pauses the lane, which says so, and makes no dead letter', async () => {
+  await using stage = await openStage();
+  await using relay = await stage.startRelay();
+  await stage.write(3);
+  await stage.untilDrained();
+  await stage.jsm.streams.update(stage.stream, { sealed: true } as Partial<StreamConfig>);
+  await stage.write(3);
+  await expect.poll(() => relay.relay.status().lanes[0]?.reason, { timeout: 15_000 }).toContain('is sealed');
+  await watch(relay);
+  expect(await letterStates(stage.pool)).toEqual([]);
+});
+
+test('a permission to publish that is revoked pauses the lane until it is back, and makes no dead letter', async () => {
+  await using nats = await startReloadableNats('2.9.10');
+  await using stage = await openStage({ natsUrl: urlAs(nats, 'admin') });
+  await using relay = await stage.startRelay({ nats: () => ({ servers: [urlAs(nats, 'app')] }) });
+  await stage.write(3);
+  await stage.untilDrained();
+  await nats.reload(USERS.mute(stage.stream));
+  await stage.write(3);
+  expect(await relay.until('paused', 15_000)).toMatch(/Permissions Violation/);
+  await watch(relay);
+  expect(await letterStates(stage.pool)).toEqual([]);
+  await nats.reload(USERS.all);
+  await stage.untilDrained(20_000);
   expect(await stage.faults()).toEqual([]);
 });
 

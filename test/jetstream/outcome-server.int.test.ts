@@ -1,12 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
-import { type EmbeddedNats, type NatsOptions, startNats } from '../../src/embedded/index.ts';
+import { type NatsOptions, startNats } from '../../src/embedded/index.ts';
 import { type BrokerLink, connectBroker, lookUpStream } from '../../src/jetstream/index.ts';
 import { silentLogger } from '../../src/telemetry/logger.ts';
 import { NATS_VERSIONS, natsServerOf } from '../support/nats-server-versions.ts';
+import { startReloadableNats, USERS, urlAs } from '../support/reloadable-nats.ts';
 import { mountSmallDisk } from '../support/small-disk.ts';
 import {
   createRecordingPublisher,
@@ -22,7 +20,7 @@ const forever = new AbortController().signal;
 test.each(NATS_VERSIONS)(
   'a permission revoked by a reload of %s stores nothing more, until it is back',
   async (version) => {
-    await using nats = await startReloadable(version);
+    await using nats = await startReloadableNats(version);
     await nats.reload(USERS.all);
     await using link = await connectAs(nats, 'app');
     await using stream = await openScratchStream({ url: urlAs(nats, 'admin') });
@@ -49,7 +47,7 @@ test.each(NATS_VERSIONS)(
 test.each(NATS_VERSIONS)(
   'a user taken away by a reload of %s loses the connection, and gets it back with the user',
   async (version) => {
-    await using nats = await startReloadable(version);
+    await using nats = await startReloadableNats(version);
     await nats.reload(USERS.all);
     await using link = await connectAs(nats, 'app');
     await using stream = await openScratchStream({ url: urlAs(nats, 'admin') });
@@ -174,46 +172,6 @@ async function publish(
   const before = recorder.settled.length;
   publishEvent(recorder.publisher, stream, position, { event: { payload } });
   return (await recorder.until(before + 1))[before]?.[1];
-}
-
-const USER = { app: '{ user: app, password: p }', admin: '{ user: admin, password: p }' };
-const USERS = {
-  all: `[ ${USER.admin}, ${USER.app} ]`,
-  none: `[ ${USER.admin} ]`,
-  mute: (stream: string) =>
-    `[ ${USER.admin}, { user: app, password: p, permissions: { publish: { deny: "${stream}.>" } } } ]`,
-};
-
-/** A server whose users can be exchanged while it runs. */
-async function startReloadable(version: (typeof NATS_VERSIONS)[number]) {
-  const dataDir = await mkdtemp(join(tmpdir(), 'postcommit-test-'));
-  const file = join(dataDir, 'users.conf');
-  const write = (users: string) => writeFile(file, `authorization { users: ${users} }`);
-  await write(USERS.all);
-  const { path: binary } = await natsServerOf(version);
-  const nats = await startNats({ binary, dataDir, config: 'include ./users.conf' });
-  return {
-    url: nats.url,
-    async reload(users: string) {
-      await write(users);
-      const before = await loadedAt(nats);
-      nats.kill('SIGHUP');
-      await expect.poll(() => loadedAt(nats), { timeout: 10_000, interval: 10 }).not.toBe(before);
-    },
-    async [Symbol.asyncDispose]() {
-      await nats[Symbol.asyncDispose]();
-      await rm(dataDir, { recursive: true });
-    },
-  };
-}
-
-async function loadedAt({ monitorUrl }: EmbeddedNats): Promise<string> {
-  return ((await (await fetch(`${monitorUrl}/varz`)).json()) as { config_load_time: string })
-    .config_load_time;
-}
-
-function urlAs({ url }: { url: string }, user: string): string {
-  return url.replace('nats://', `nats://${user}:p@`);
 }
 
 function connectAs(nats: { url: string }, user: string): Promise<BrokerLink> {
