@@ -149,6 +149,7 @@ test('a lane that publishes has nothing to adopt, and a stream without a lane is
 });
 
 test.each([
+  ['a whole stream by its name alone', {}, 'say which events'],
   ['a year that PostgreSQL does not have', { since: '0000-01-01T00:00:00Z' }, 'the year must be'],
   ['more sequences than fit', { fromSequence: 1, toSequence: 3_000_000 }, 'set fromSequence and toSequence'],
 ])('a request that asks for %s is answered, and nobody loses the lead over it', async (_, wish, words) => {

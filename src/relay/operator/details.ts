@@ -34,7 +34,7 @@ export const replayDetail = z
     subject: z.string().optional(),
   })
   .refine(
-    (detail) => Object.keys(detail).length > 0,
+    ({ stream: _, ...choice }) => Object.keys(choice).length > 0,
     'say which events: everything is not replayed by mistake',
   );
 
