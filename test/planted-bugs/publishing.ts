@@ -157,8 +157,8 @@ export const PUBLISHING: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/relay/lane/look-up.ts',
-        search: 'const stored = await findIn(stream, doubtful, { link, source, signal });',
-        replace: 'void [findIn, link, source, signal];\n  const stored = new Map<number, number>();',
+        search: 'const stored = await findIn(stream, lowered.doubtful, { link, source, signal, before });',
+        replace: 'void [findIn, link, source, signal, before];\n  const stored = new Map<number, number>();',
       },
     ],
     scenes: ['broker-lies'],
