@@ -20,13 +20,13 @@ const eventAt = (position: number, bytes = 1) =>
     createdAtMs: 0,
   }) satisfies StoredEvent;
 
-/** A lane that holds keys, publishes, and has nothing in flight. */
-function createScene() {
+/** A lane that holds keys and publishes, with so many in flight. */
+function createScene({ pending = 0 } = {}) {
   const stream = 's';
   const letters = createLaneLetters({ stream, policy: 'hold', atMost: 100 });
   const outlet = {
     gate: { state: { kind: 'flowing' } },
-    pending: 0,
+    pending,
     behind: 0,
     settledTo: null,
     settledBatch: null,
@@ -68,4 +68,17 @@ test('where keys hold, an event that comes while a retry is refused again waits 
     [2, 'held'],
     [3, 'held'],
   ]);
+});
+
+test('a request whose time is over while another draft is being written is given back after it', async () => {
+  const { drafter, look } = createScene({ pending: 1 });
+  const draft = look([eventAt(3)]);
+  if (typeof draft === 'string') throw new Error(draft);
+  const patience = new AbortController();
+  const repeated = drafter.repeat({ kind: 'replay', events: [eventAt(1)] }, patience.signal);
+  patience.abort();
+  expect(drafter.repeatsWait).toBe(true);
+  draft.commit();
+  expect(await repeated).toBe('later');
+  expect(drafter.repeatsWait).toBe(false);
 });

@@ -1,4 +1,5 @@
 import type { NewLetter } from '../../dead-letters/letter.ts';
+import type { StoredEvent } from '../../event.ts';
 import { eventsAt } from '../lane/events-at.ts';
 import type { Pause } from '../lane/lane-state.ts';
 import type { OutletContext } from '../lane/outlet.ts';
@@ -17,6 +18,9 @@ export interface Burial {
 export type Buried =
   | { readonly kind: 'buried'; readonly refill: readonly Refill[]; readonly letters: readonly NewLetter[] }
   | { readonly kind: 'paused'; readonly pause: Pause };
+
+const AT_ONCE = 500;
+const NOTHING = Buffer.alloc(0);
 
 export function createBurial({
   options,
@@ -54,13 +58,20 @@ export function createBurial({
     },
   };
 
-  async function followersOf(key: string | null, sequence: number, slots: readonly Refill[]) {
+  /** Without their payloads, and read in portions: behind a lost tail there may be millions of slots. */
+  async function followersOf(
+    key: string | null,
+    sequence: number,
+    slots: readonly Refill[],
+  ): Promise<StoredEvent[]> {
     if (key === null) return [];
     const later = slots.filter((slot) => slot.sequence > sequence && slot.what === 'event');
-    const events = await eventsAt(
-      session,
-      later.map(({ position }) => position),
-    );
-    return [...events.values()].filter((event) => event.key === key);
+    const followers: StoredEvent[] = [];
+    for (let at = 0; at < later.length; at += AT_ONCE) {
+      const part = later.slice(at, at + AT_ONCE).map(({ position }) => position);
+      for (const event of (await eventsAt(session, part)).values())
+        if (event.key === key) followers.push({ ...event, payload: NOTHING });
+    }
+    return followers;
   }
 }

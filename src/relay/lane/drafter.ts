@@ -49,7 +49,7 @@ const LIMITS_MS = 1_000;
 export function createDrafter(options: DrafterOptions): Drafter {
   const { stream, outlet, log, letters, known, maxPayload, storedBefore, slotted, changed } = options;
   const { gate } = outlet;
-  const repeats: { request: Repeat; written: Deferred<Repeated> }[] = [];
+  const repeats: WaitingRepeat[] = [];
   let busy = false;
 
   function suspectsOf(events: readonly StoredEvent[]): Suspect[] {
@@ -139,6 +139,13 @@ export function createDrafter(options: DrafterOptions): Drafter {
     return { row, letters: dead, retried: [], commit: () => outlet.send(events.map(fresh), row) };
   }
 
+  /** Not while a draft is being written, which may be its own. */
+  function withdraw(waiting: WaitingRepeat): void {
+    if (busy || !repeats.includes(waiting)) return;
+    repeats.splice(repeats.indexOf(waiting), 1);
+    waiting.written.resolve('later');
+  }
+
   return {
     draft(intake) {
       // It may have fallen into doubt, and even out of it again, since the look began.
@@ -160,19 +167,15 @@ export function createDrafter(options: DrafterOptions): Drafter {
           letters.commit(dead);
           for (const { commit } of parts) commit();
           busy = false;
+          for (const late of repeats.filter(({ signal }) => signal.aborted)) withdraw(late);
           changed();
         },
       };
     },
     repeat(request, signal) {
-      const waiting = { request, written: createDeferred<Repeated>() };
+      const waiting = { request, signal, written: createDeferred<Repeated>() };
       repeats.push(waiting);
-      const withdraw = () => {
-        if (busy || !repeats.includes(waiting)) return;
-        repeats.splice(repeats.indexOf(waiting), 1);
-        waiting.written.resolve('later');
-      };
-      signal.addEventListener('abort', withdraw, { once: true });
+      signal.addEventListener('abort', () => withdraw(waiting), { once: true });
       return waiting.written.promise;
     },
     get repeatsWait() {
@@ -185,6 +188,12 @@ export function createDrafter(options: DrafterOptions): Drafter {
       for (const { written } of repeats.splice(0)) written.resolve('abandoned');
     },
   };
+}
+
+interface WaitingRepeat {
+  readonly request: Repeat;
+  readonly signal: AbortSignal;
+  readonly written: Deferred<Repeated>;
 }
 
 interface DraftPart {
