@@ -1,7 +1,15 @@
 import type { Batch } from '../../batch-log/batch.ts';
 import { unsettledBatches } from '../../batch-log/recover.ts';
 import type { StreamState } from '../../jetstream/index.ts';
-import { type PositionRanges, parseMultirange, positionsOf, sizeOf } from '../../postgres/position-ranges.ts';
+import {
+  complementOf,
+  formatMultirange,
+  type PositionRanges,
+  parseMultirange,
+  positionsOf,
+  sizeOf,
+  unionOf,
+} from '../../postgres/position-ranges.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { Adoption } from './lane.ts';
 import type { LaneLog } from './lane-log.ts';
@@ -37,15 +45,35 @@ export async function adoptStream(options: {
   return { ...row, settledTo: null, settledBatch: row.ordering === 'stream' ? null : last.batch };
 }
 
+/** So many positions are looked at in one statement, which has a time limit. */
+const POSITIONS_AT_ONCE = 500_000;
+
 /** Positions planned for the stream that the outbox still holds, and that are not set aside. */
 async function retained({ session, last }: { session: Session; last: Batch }): Promise<PositionRanges> {
-  const [row] = await session.query({
-    text: `with planned as materialized (
-             select coalesce(range_agg(positions), '{}') as positions from postcommit.batches where stream = $1)
-           select range_agg(int8range(o.position, o.position, '[]'))
-             from postcommit.outbox o, planned
-            where o.position <@ planned.positions and ${NOT_SET_ASIDE}`,
+  const [log] = await session.query({
+    text: `select coalesce(range_agg(positions), '{}') from postcommit.batches where stream = $1`,
     values: [last.stream],
+  });
+  const planned = parseMultirange(log?.[0] ?? '{}');
+  const [edge] = await session.query({ text: 'select min(position), max(position) from postcommit.outbox' });
+  const [lowest, highest] = [Number(edge?.[0] ?? 1), Number(edge?.[1] ?? 0)];
+  const kept: PositionRanges[] = [];
+  for (let from = lowest; from <= highest; from += POSITIONS_AT_ONCE) {
+    const to = from + POSITIONS_AT_ONCE - 1;
+    const part = complementOf(complementOf(planned, from, to), from, to);
+    if (part.length > 0) kept.push(await retainedWithin(session, { part, from, to }));
+  }
+  return unionOf(kept);
+}
+
+async function retainedWithin(
+  session: Session,
+  { part, from, to }: { part: PositionRanges; from: number; to: number },
+): Promise<PositionRanges> {
+  const [row] = await session.query({
+    text: `select range_agg(int8range(o.position, o.position, '[]')) from postcommit.outbox o
+            where o.position between $1 and $2 and o.position <@ $3::int8multirange and ${NOT_SET_ASIDE}`,
+    values: [from, to, formatMultirange(part)],
   });
   return parseMultirange(row?.[0] ?? '{}');
 }
