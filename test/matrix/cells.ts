@@ -17,11 +17,9 @@ const OF_POSTGRES = ['guarantees', 'outbox', 'migrate', 'postgres', 'inbox'];
 
 /**
  * Those whose streams lie on the run's servers. What kills, freezes or restores a NATS server has one of its own, which is
- * alone: what clusters do then has tests of its own (cluster-*, duplicate-acks), which start theirs.
+ * alone: what clusters do then has tests of its own, which start theirs (cluster-*, duplicate-acks, on versions they name).
  */
 const REPLICATED = [
-  'guarantees/cluster-',
-  'guarantees/duplicate-acks',
   'guarantees/g1-',
   'guarantees/g2-',
   'guarantees/g4-',
@@ -36,7 +34,6 @@ const REPLICATED = [
   'guarantees/repeated-event-ids',
   'guarantees/stream-that-deletes',
   'guarantees/subscriber',
-  'guarantees/zombie',
 ];
 
 const LATEST_POSTGRES = '18';
