@@ -226,13 +226,12 @@ export interface Unsettled {
 
 /**
  * The rows of a stream that are not known to be settled, as `key` and `none` ordering need them. `above`: also those
- * whose events may lie beyond this sequence, although they were settled (the stream has lost its tail). `settled`: up to
- * this batch number they are, although no row says so yet.
+ * whose events may lie beyond this sequence, although they were settled (the stream has lost its tail).
  */
 export async function unsettledBatches(
   session: Session,
   last: Batch,
-  { above, settled = 0 }: { above: number; settled?: number },
+  { above }: { above: number },
 ): Promise<Unsettled> {
   const { stream, incarnation } = last;
   const [known] = await session.query({
@@ -243,7 +242,7 @@ export async function unsettledBatches(
             order by batch desc limit 1`,
     values: [stream, incarnation, above + 1],
   });
-  const settledBatch = Math.max(Number(known?.[0] ?? 0), settled);
+  const settledBatch = Number(known?.[0] ?? 0);
   const [slotted] = await session.query({
     name: 'postcommit_last_slotted',
     // Before the first acknowledgement of an incarnation nothing of it is settled, however much is planned.

@@ -80,23 +80,26 @@ export async function pruneLetters(session: Session, retentionMs: number): Promi
 }
 
 /**
- * Those of these events that are not this stream's to send: set aside, for good or until an operator decides, or taken
- * over by another one.
+ * Those of these events that are not this stream's to send: set aside, for good or until an operator decides, or
+ * `elsewhere`, taken over by another stream (a copy of such an event may be this one's all the same).
  */
 export async function settledPositions(
   session: Session,
   stream: string,
   positions: readonly number[],
-): Promise<number[]> {
+): Promise<{ readonly position: number; readonly elsewhere: boolean }[]> {
   if (positions.length === 0) return [];
   const rows = await session.query({
-    text: `select position from postcommit.dead_letters
+    text: `select position, (state in ('retrying', 'resolved'))::text from postcommit.dead_letters
             where consumer is null and position = any($1::int8[])
               and (state in ('marking', 'parked', 'held', 'discarded')
                    or state in ('retrying', 'resolved') and stream <> $2)`,
     values: [positions, stream],
   });
-  return rows.map(([position]) => Number(position));
+  return rows.map(([position, elsewhere]) => ({
+    position: Number(position),
+    elsewhere: elsewhere === 'true',
+  }));
 }
 
 /** Sets events aside that have no slot to be marked. False: another epoch leads, and nothing was written. */

@@ -20,6 +20,10 @@ test('G7: an event larger than the stream takes is set aside and named, others g
   expect(await askLeader(stage.pool, 'retry')).toEqual({ retried: 1, misrouted: 0, gone: 0 });
   await untilLetters(stage.pool, [[4, 'parked']]);
   expect((await readLetters(stage.pool))[0]?.attempts).toBe(2);
+  const { rows: times } = await stage.pool.query(
+    'select first_failed_at as first, last_failed_at as last from postcommit.dead_letters',
+  );
+  expect(times[0].last.getTime()).toBeGreaterThan(times[0].first.getTime());
   await stage.jsm.streams.update(stage.stream, { max_msg_size: -1 });
   await askLeader(stage.pool, 'retry', { ids: [letter?.id] });
   await untilStored(stage, [1, 2, 3, 5, 6, 7, 4]);

@@ -259,3 +259,38 @@ test('what a lane in key ordering has handed over is not handed over again, what
   }
   expect(await inFirst()).toBe(3);
 });
+
+test('leaders killed in the midst of a retry publish each dead letter once, and the request is finished', async () => {
+  const events = 600;
+  await using lanes = await openLanes(2);
+  const [first = '', second = ''] = lanes.streams;
+  {
+    await using _relay = await lanes.startRelay([{ stream: first, subjects: [`${first}.>`] }]);
+    // In turn: a hundred in a row that no lane takes would pause it.
+    await lanes.pool.query(
+      `insert into postcommit.outbox (subject, payload)
+       select case i % 2 when 0 then $1 else $2 end, 'x' from generate_series(1, $3::int) i`,
+      [`${first}.event`, `${second}.event`, 2 * events],
+    );
+    await expect.poll(async () => (await letterStates(lanes.pool)).length, { timeout: 15_000 }).toBe(events);
+  }
+  const { rows } = await lanes.pool.query(
+    `insert into postcommit.requests (kind, detail) values ('retry', '{"outcome": "misrouted"}') returning id`,
+  );
+  const inSecond = async () => (await lanes.jsm.streams.info(second)).state.messages;
+  for (const share of [0, 0.3, 0.9]) {
+    await using relay = await lanes.startRelayProcess();
+    await expect.poll(inSecond, { timeout: 15_000, interval: 1 }).toBeGreaterThanOrEqual(share * events);
+    relay.kill('SIGKILL');
+    await relay.exit;
+  }
+  await using _relay = await lanes.startRelay();
+  const finished = async () =>
+    (await lanes.pool.query('select finished_at from postcommit.requests where id = $1', [rows[0].id]))
+      .rows[0].finished_at;
+  await expect.poll(finished, { timeout: 15_000 }).not.toBeNull();
+  const states = async () => new Set((await letterStates(lanes.pool)).map(([, state]) => state));
+  await expect.poll(states, { timeout: 15_000 }).toEqual(new Set(['resolved']));
+  expect(await inSecond()).toBe(events);
+  expect(await faultsOfStreams(lanes)).toEqual([]);
+});

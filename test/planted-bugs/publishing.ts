@@ -110,8 +110,8 @@ export const PUBLISHING: readonly PlantedBug[] = [
     edits: [
       {
         file: KEY_OUTLET,
-        search: 'if (bound <= end + 1) return true;',
-        replace: 'if (bound <= end + 1 || bound > 0) return true;',
+        search: 'if (lost === 0 && bound <= end + 1) return true;',
+        replace: 'if (lost >= 0 || bound <= end + 1) return true;',
       },
     ],
     scenes: ['lost-tail'],

@@ -212,8 +212,9 @@ export function createKeyOutlet(context: OutletContext): Outlet {
    * What the stream has lost is stored anew below where its rows begin, and a later look would not find it there: a row
    * without events says so, before anything is sent. False: another epoch leads.
    */
-  async function lowerBound(bound: number, end: number): Promise<boolean> {
-    if (bound <= end + 1) return true;
+  async function lowerBound({ bound, lost }: LookUp, end: number): Promise<boolean> {
+    // A row that calls what was lost settled, and is the newest, would be believed by the next look.
+    if (lost === 0 && bound <= end + 1) return true;
     const row = log.next({ kind: 'new', first: end + 1, last: end, positions: [] });
     if ((await planIfLeading(session, [row])) === 'fenced') return false;
     handedOver = row.batch;
@@ -228,8 +229,8 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       stream: state,
       signal,
       settledTo,
-      // Where messages are deleted, what is gone may have been stored. Of this incarnation: one made anew begins at nothing.
-      settledBatch: settledTo !== null && state.messages < state.lastSequence ? outlet.settledBatch : null,
+      // Of this incarnation: one that was made anew begins at nothing.
+      settledBatch: settledTo === null ? null : outlet.settledBatch,
       seen: seen !== undefined && seen.end <= state.lastSequence ? seen : undefined,
       rewoundTo,
     });
@@ -246,7 +247,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     takeOver(found, state.lastSequence);
     handedOver = last.batch;
     highestSeen = state.lastSequence;
-    if (!(await lowerBound(found.bound, end))) return false;
+    if (!(await lowerBound(found, end))) return false;
     rewoundTo = undefined;
     return true;
   }

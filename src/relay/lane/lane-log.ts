@@ -21,7 +21,7 @@ export interface NewRow {
 export interface LaneLog {
   readonly reading: Reading;
   readonly lastBatch: number;
-  /** The newest row plans something, of which only the next one can say that it is settled. */
+  /** No row says of the newest plan that it is settled: only a later one can. */
   readonly unsaid: boolean;
   /** The stream that rows speak of; undefined before it was looked up. */
   readonly incarnation: string | undefined;
@@ -61,15 +61,14 @@ export function createLaneLog({ stream, ordering, epoch, settled }: LaneLogOptio
       incarnation = created;
       if (last === undefined) return;
       lastBatch = last.batch;
-      unsaid = last.positions.length > 0;
+      unsaid = isUnsaid(last);
       reading = { readTo: last.readTo, openFrom: last.openFrom };
     },
     next(row) {
       if (incarnation === undefined) throw new Error('planned before the stream was looked up');
       reading = row.reading ?? reading;
       lastBatch += 1;
-      unsaid = row.positions.length > 0;
-      return {
+      const written: Batch = {
         stream,
         incarnation,
         batch: lastBatch,
@@ -84,6 +83,13 @@ export function createLaneLog({ stream, ordering, epoch, settled }: LaneLogOptio
         readTo: reading.readTo,
         openFrom: reading.openFrom,
       };
+      unsaid = isUnsaid(written);
+      return written;
     },
   };
+}
+
+/** An empty row may have been written while what is before it was under way. */
+function isUnsaid({ positions, batch, settledBatch }: Batch): boolean {
+  return positions.length > 0 || (settledBatch ?? 0) < batch - 1;
 }

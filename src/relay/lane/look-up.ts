@@ -34,7 +34,7 @@ export interface LookUpOptions {
   readonly signal: AbortSignal;
   /** Known to this leadership, which may be more than the log does. */
   readonly settledTo?: number | null;
-  /** Up to this batch number everything is settled, as this leadership knows. */
+  /** Up to this batch number this leadership saw everything acknowledged. */
   readonly settledBatch?: number | null;
   /** By the last look, if the stream cannot have lost anything since. */
   readonly seen?: Seen | undefined;
@@ -60,16 +60,18 @@ export async function lookUpUnsettled(
   const settledTo = Math.max(last.settledTo ?? 0, options.settledTo ?? 0);
   const above = settledTo > stream.lastSequence ? Math.min(stream.lastSequence, rewoundTo) : rewoundTo;
   const isWhole = above === Number.MAX_SAFE_INTEGER;
-  const settled = isWhole ? (options.settledBatch ?? 0) : 0;
-  const { batches, slotsSettledTo } = await unsettledBatches(session, last, { above, settled });
+  const { batches, slotsSettledTo } = await unsettledBatches(session, last, { above });
   const doubtful = doubtfulOf(batches, slotsSettledTo);
-  const elsewhere = await settledPositions(session, last.stream, [...doubtful.keys()]);
-  for (const position of elsewhere) doubtful.delete(position);
+  for (const { position, elsewhere } of await settledPositions(session, last.stream, [...doubtful.keys()]))
+    if (!elsewhere || doubtful.get(position)?.replay === false) doubtful.delete(position);
   const lowered = lower(doubtful, rewoundTo);
   const before = isWhole ? options.seen : undefined;
   const stored = await findIn(stream, lowered.doubtful, { link, source, signal, before });
+  const acknowledged = isWhole ? (options.settledBatch ?? 0) : 0;
   const missing = [...doubtful]
-    .filter(([position]) => !stored.has(position))
+    .filter(
+      ([position, one]) => !stored.has(position) && !(one.batch <= acknowledged && mayBeGone(stream, one)),
+    )
     .map(([position, { batch, replay }]) => ({ position, batch, replay }));
   const settledBatch = last.settledBatch ?? 0;
   const lost = missing.filter(({ batch }) => batch <= settledBatch).length;
@@ -81,6 +83,11 @@ export async function lookUpUnsettled(
   );
   const seen = { end: stream.lastSequence, events };
   return { stored, missing, asOfMs, lost, bound: lowered.bound, seen };
+}
+
+/** Messages are deleted where it lay: consumed, aged, by hand. */
+function mayBeGone({ firstSequence, lastSequence, messages }: StreamState, one: Doubtful): boolean {
+  return firstSequence > one.firstSequence || messages < lastSequence - firstSequence + 1;
 }
 
 /** What was stored since a stream lost its tail lies behind what it was left with. */

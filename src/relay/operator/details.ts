@@ -13,9 +13,15 @@ const bound = z.int().positive().optional();
 /** As UTC, in the years that both clocks know: PostgreSQL has no year 0 and fewer offsets than RFC 3339. */
 const moment = z.iso
   .datetime({ offset: true })
-  .transform((text) => new Date(text).toISOString())
+  .transform(toUtc)
   .refine((text) => /^(?!0000)\d{4}-/.test(text), 'the year must be one from 1 to 9999')
   .optional();
+
+/** With the microseconds that `created_at` has, and a Date has not. */
+function toUtc(text: string): string {
+  const fraction = /\.(\d{1,6})/.exec(text)?.[1] ?? '0';
+  return `${new Date(text).toISOString().replace(/\.\d+Z$/, '')}.${fraction}Z`;
+}
 
 export const replayDetail = z
   .strictObject({

@@ -18,8 +18,9 @@ interface Progress {
   /** Every lane has what was wished up to this position. */
   readonly above: number;
   readonly replayed: number;
-  /** The lanes that have the portion behind it already. */
+  /** The lanes that have the portion behind it already, which ends at `to`: asked again, it may hold other events. */
   readonly done: readonly string[];
+  readonly to: number | null;
 }
 
 /**
@@ -33,14 +34,17 @@ export async function replay(context: OperatorContext, id: number, wish: ReplayD
   if (typeof sequenced === 'string') return answered({ error: sequenced });
   let progress = await progressOf(session, id);
   for (;;) {
-    const { above, replayed } = progress;
-    const positions = await nextPositions(session, { wish, above, end, sequenced });
-    const last = positions.at(-1);
+    const { above, replayed, to } = progress;
+    const positions = await nextPositions(session, { wish, above, to, end, sequenced });
+    const last = to ?? positions.at(-1);
     if (last === undefined) return answered({ replayed });
     const events = await wanted(session, wish, positions);
-    const portion = await replayPortion(context, id, { progress, shares: sharesOf(context, wish, events) });
+    const portion = await replayPortion(context, id, {
+      progress: { ...progress, to: last },
+      shares: sharesOf(context, wish, events),
+    });
     if (portion.kind !== 'planned') return portion;
-    progress = { above: last, replayed: portion.replayed, done: [] };
+    progress = { above: last, replayed: portion.replayed, done: [], to: null };
     if (!(await note(context, id, progress))) return { kind: 'fenced' };
   }
 }
@@ -55,7 +59,7 @@ async function replayPortion(
   id: number,
   { progress, shares }: { progress: Progress; shares: readonly (readonly [Lane, readonly StoredEvent[]])[] },
 ): Promise<Portion> {
-  const { above } = progress;
+  const { above, to } = progress;
   let { replayed, done } = progress;
   for (const [lane, events] of shares) {
     if (done.includes(lane.stream)) continue;
@@ -63,7 +67,8 @@ async function replayPortion(
     if (repeated !== 'planned') return { kind: repeated };
     replayed += events.length;
     done = [...done, lane.stream];
-    if (shares.length > 1 && !(await note(context, id, { above, replayed, done }))) return { kind: 'fenced' };
+    if (shares.length > 1 && !(await note(context, id, { above, replayed, done, to })))
+      return { kind: 'fenced' };
   }
   return { kind: 'planned', replayed };
 }
@@ -71,7 +76,7 @@ async function replayPortion(
 async function progressOf(session: Session, id: number): Promise<Progress> {
   const [row] = await session.query({
     text: `select coalesce((result->>'above')::int8, 0), coalesce((result->>'replayed')::int8, 0),
-                  coalesce(result->'done', '[]')::text
+                  coalesce(result->'done', '[]')::text, (result->>'to')::int8
              from postcommit.requests where id = $1`,
     values: [id],
   });
@@ -79,6 +84,7 @@ async function progressOf(session: Session, id: number): Promise<Progress> {
     above: Number(row?.[0] ?? 0),
     replayed: Number(row?.[1] ?? 0),
     done: JSON.parse(row?.[2] ?? '[]') as string[],
+    to: row?.[3] == null ? null : Number(row[3]),
   };
 }
 
@@ -105,15 +111,22 @@ async function wanted(
 
 async function nextPositions(
   session: Session,
-  options: { wish: ReplayDetail; above: number; end: number; sequenced: readonly number[] | undefined },
+  options: {
+    wish: ReplayDetail;
+    above: number;
+    to: number | null;
+    end: number;
+    sequenced: readonly number[] | undefined;
+  },
 ): Promise<number[]> {
-  const { wish, above, end, sequenced } = options;
+  const { wish, above, to, end, sequenced } = options;
   const rows = await session.query({
     name: 'postcommit_replay_positions',
     text: `select position from postcommit.outbox o
             where position > $1 and position < $2 and position >= $3 and ($4::int8 is null or position <= $4)
               and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
               and ($7::text is null or key = $7) and ($8::int8[] is null or position = any($8))
+              and ($9::int8 is null or position <= $9)
               and not exists (select from postcommit.dead_letters d where d.consumer is null and d.position = o.position
                                  and d.state in ('marking', 'parked', 'held', 'discarded'))
             order by position limit ${AT_ONCE}`,
@@ -126,6 +139,7 @@ async function nextPositions(
       wish.until ?? null,
       wish.key ?? null,
       sequenced ?? null,
+      to,
     ],
   });
   return rows.map(([position]) => Number(position));

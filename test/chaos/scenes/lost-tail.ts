@@ -1,6 +1,7 @@
 import { type Act, createDirectedScene } from '../directed/act.ts';
 import type { DirectedRelay } from '../directed/relay.ts';
 import type { Stage } from '../directed/stage.ts';
+import { happens, until } from '../directed/waiting.ts';
 
 const NOTHING_STORED = ['liveness: nothing was stored'];
 
@@ -76,6 +77,31 @@ const lowerThanPlanned: Act = {
   },
 };
 
+/** What is missing is known, and not yet sent again, when a stranger hides that the stream was shorter. */
+const forgotten: Act = {
+  name: 'a lost tail that is looked for twice, in key ordering',
+  async play(stage, random) {
+    const relay = await stage.startRelay({ lane: { ordering: 'key' } });
+    const kept = random.between(5, 40);
+    if (!(await writeUntilStored(stage, kept, kept))) return NOTHING_STORED;
+    await stage.nats.keepStore();
+    await relay.untilLane('publishing');
+    if (!(await writeUntilStored(stage, 1, kept + 1))) return NOTHING_STORED;
+    // An empty row says that all is settled.
+    const rests = async () => (await stage.log()).at(-1)?.positions.length === 0;
+    if (!(await until(rests, 15_000))) return ['liveness: a lane at rest has not said so'];
+    const sending = relay.wires.nats.hold('HPUB ');
+    await stage.nats.restoreStore();
+    if (!(await happens(sending.reached, 10_000)))
+      return ['G10 healing: what the stream lost was not sent again'];
+    await stage.publishForeign();
+    relay.nats.cut();
+    sending.release();
+    await stage.untilSequence(kept + 2);
+    return stage.violations();
+  },
+};
+
 async function writeUntilStored(stage: Stage, count: number, end: number): Promise<boolean> {
   await stage.write(count);
   return stage.untilSequence(end);
@@ -92,5 +118,5 @@ async function isHealed(stage: Stage, relay: DirectedRelay, end: number): Promis
 export const lostTail = createDirectedScene({
   name: 'lost-tail',
   about: 'streams that are put back to an older state, under a relay and between two',
-  acts: [underWay, refilled, lowerThanPlanned],
+  acts: [underWay, refilled, lowerThanPlanned, forgotten],
 });
