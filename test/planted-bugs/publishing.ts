@@ -117,6 +117,20 @@ export const PUBLISHING: readonly PlantedBug[] = [
     scenes: ['lost-tail'],
   },
   {
+    name: 'what was found lost is still called settled',
+    guarantee: 'G1, G10 (key ordering)',
+    noticedBy: 'G1 loss',
+    removes: 'the row that takes back what a lane at rest has said, once a look finds it lost',
+    edits: [
+      {
+        file: KEY_OUTLET,
+        search: 'if (lost === 0 && bound <= end + 1) return true;',
+        replace: 'if ((lost === 0 || lost > 0) && bound <= end + 1) return true;',
+      },
+    ],
+    scenes: ['lost-tail'],
+  },
+  {
     name: 'trusting duplicate acks',
     guarantee: 'G1',
     noticedBy: 'G1 loss',
