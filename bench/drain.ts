@@ -8,6 +8,7 @@ import pg from 'pg';
 import { migrate } from '../src/migrate/index.ts';
 import type { BenchContext } from './main.ts';
 import { type BenchResult, median, spreadOf } from './report.ts';
+import { spawnRelay } from './spawn-relay.ts';
 import { countFaults, readStream, waitForMessages } from './stream-facts.ts';
 
 /** One run of one variant. */
@@ -135,18 +136,7 @@ async function drainBacklog({ databaseUrl, natsUrl }: BenchContext, { stream, co
      select '${stream}.bench', convert_to(repeat('x', ${PAYLOAD_BYTES}), 'UTF8') from generate_series(1, ${count})`,
   );
   await query(url.href, 'checkpoint');
-  const cli = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
-  const relay = spawn(process.execPath, [cli, 'relay'], {
-    env: {
-      ...process.env,
-      DATABASE_URL: url.href,
-      NATS_URL: natsUrl,
-      POSTCOMMIT_STREAM: stream,
-      POSTCOMMIT_SUBJECTS: `${stream}.>`,
-      POSTCOMMIT_HTTP: 'off',
-    },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const relay = spawnRelay({ databaseUrl: url.href, natsUrl, stream });
   try {
     await waitForMessages(natsUrl, { stream, count, timeoutMs: DRAIN_TIMEOUT_MS });
     const usage = await processUsage(relay.pid ?? 0);

@@ -1,7 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import pg from 'pg';
@@ -9,6 +8,7 @@ import { sleep } from '../src/lifecycle/abort.ts';
 import { migrate } from '../src/migrate/index.ts';
 import type { BenchContext } from './main.ts';
 import { type BenchResult, median, spreadOf } from './report.ts';
+import { spawnRelay } from './spawn-relay.ts';
 
 type Harm = 'SIGKILL' | 'SIGSTOP';
 
@@ -92,18 +92,8 @@ async function measure({ harm, rounds, url, natsUrl, jsm }: Setting): Promise<nu
 }
 
 function startRelay(url: string, natsUrl: string): Relay {
-  const cli = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
-  const child = spawn(process.execPath, [cli, 'relay'], {
-    env: {
-      ...process.env,
-      DATABASE_URL: url,
-      NATS_URL: natsUrl,
-      POSTCOMMIT_STREAM: STREAM,
-      POSTCOMMIT_SUBJECTS: `${STREAM}.>`,
-      POSTCOMMIT_HTTP: 'off',
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawnRelay({ databaseUrl: url, natsUrl, stream: STREAM }, { log: 'pipe' });
+  if (child.stdout === null) throw new Error('the log of the relay is not piped');
   const relay: Relay = { child, epoch: 0, leads: false };
   createInterface({ input: child.stdout }).on('line', (text) => {
     const { event, role, epoch } = JSON.parse(text) as { event?: string; role?: string; epoch?: number };

@@ -29,3 +29,11 @@ export interface Batch {
   readonly readTo: number;
   readonly openFrom: number;
 }
+
+/**
+ * Outside `stream` ordering: everything up to this row, the newest, is settled. Only an empty one can say so, and one may
+ * have been written while what is before it was under way.
+ */
+export function saysAllSettled({ positions, batch, settledBatch }: Batch): boolean {
+  return positions.length === 0 && (settledBatch ?? 0) >= batch - 1;
+}

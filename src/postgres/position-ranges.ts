@@ -57,6 +57,11 @@ export function complementOf(set: PositionRanges, from: number, to: number): num
   return rest;
 }
 
+/** What of a set lies between `from` and `to`, both included. */
+export function within(set: PositionRanges, from: number, to: number): number[] {
+  return complementOf(complementOf(set, from, to), from, to);
+}
+
 /** A set without some sorted positions, all of which lie in it or not: `taken` are those that did. */
 export function without(
   set: PositionRanges,

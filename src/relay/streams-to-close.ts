@@ -1,4 +1,4 @@
-import type { Batch } from '../batch-log/batch.ts';
+import { type Batch, saysAllSettled } from '../batch-log/batch.ts';
 import { lastRows, logSpan } from '../batch-log/recover.ts';
 import type { Session } from '../postgres/session.ts';
 import type { LaneOptions } from './options.ts';
@@ -18,9 +18,8 @@ export async function streamsToClose(
 }
 
 async function isSettled(session: Session, last: Batch): Promise<boolean> {
-  const { stream, incarnation, ordering, settledTo, settledBatch, batch, positions } = last;
+  const { stream, incarnation, ordering, settledTo } = last;
+  if (ordering !== 'stream') return saysAllSettled(last);
   // The last row may lie inside older plans: how far they reach, it does not say.
-  if (ordering === 'stream') return (settledTo ?? 0) >= (await logSpan(session, stream, incarnation)).end;
-  // An empty row has nothing of its own to settle.
-  return (settledBatch ?? 0) >= (positions.length === 0 ? batch - 1 : batch);
+  return (settledTo ?? 0) >= (await logSpan(session, stream, incarnation)).end;
 }

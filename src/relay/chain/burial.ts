@@ -1,6 +1,6 @@
 import type { NewLetter } from '../../dead-letters/letter.ts';
 import type { StoredEvent } from '../../event.ts';
-import { eventsAt } from '../lane/events-at.ts';
+import { eventsAt, portionsOf } from '../lane/events-at.ts';
 import type { Pause } from '../lane/lane-state.ts';
 import type { OutletContext } from '../lane/outlet.ts';
 import type { Refusal } from './chain.ts';
@@ -19,7 +19,6 @@ export type Buried =
   | { readonly kind: 'buried'; readonly refill: readonly Refill[]; readonly letters: readonly NewLetter[] }
   | { readonly kind: 'paused'; readonly pause: Pause };
 
-const AT_ONCE = 500;
 const NOTHING = Buffer.alloc(0);
 
 export function createBurial({
@@ -67,11 +66,9 @@ export function createBurial({
     if (key === null) return [];
     const later = slots.filter((slot) => slot.sequence > sequence && slot.what === 'event');
     const followers: StoredEvent[] = [];
-    for (let at = 0; at < later.length; at += AT_ONCE) {
-      const part = later.slice(at, at + AT_ONCE).map(({ position }) => position);
-      for (const event of (await eventsAt(session, part)).values())
+    for (const portion of portionsOf(later.map(({ position }) => position)))
+      for (const event of (await eventsAt(session, portion)).values())
         if (event.key === key) followers.push({ ...event, payload: NOTHING });
-    }
     return followers;
   }
 }

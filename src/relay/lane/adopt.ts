@@ -2,13 +2,13 @@ import type { Batch } from '../../batch-log/batch.ts';
 import { unsettledBatches } from '../../batch-log/recover.ts';
 import type { StreamState } from '../../jetstream/index.ts';
 import {
-  complementOf,
   formatMultirange,
   type PositionRanges,
   parseMultirange,
   positionsOf,
   sizeOf,
   unionOf,
+  within,
 } from '../../postgres/position-ranges.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { Adoption } from './lane.ts';
@@ -60,7 +60,7 @@ async function retained({ session, last }: { session: Session; last: Batch }): P
   const kept: PositionRanges[] = [];
   for (let from = lowest; from <= highest; from += POSITIONS_AT_ONCE) {
     const to = from + POSITIONS_AT_ONCE - 1;
-    const part = complementOf(complementOf(planned, from, to), from, to);
+    const part = within(planned, from, to);
     if (part.length > 0) kept.push(await retainedWithin(session, { part, from, to }));
   }
   return unionOf(kept);

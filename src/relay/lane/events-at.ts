@@ -3,6 +3,16 @@ import type { StoredEvent } from '../../event.ts';
 import { readPositions } from '../../outbox/read.ts';
 import type { Session } from '../../postgres/session.ts';
 
+/** As many events are in memory, or planned, at a time. */
+const AT_ONCE = 500;
+
+/** Positions in portions whose events may be loaded together. */
+export function portionsOf(positions: readonly number[]): number[][] {
+  return Array.from({ length: Math.ceil(positions.length / AT_ONCE) }, (_, i) =>
+    positions.slice(i * AT_ONCE, (i + 1) * AT_ONCE),
+  );
+}
+
 /** Events by position, from the outbox, or from their dead letters where its rows are gone. */
 export async function eventsAt(
   session: Session,

@@ -1,4 +1,4 @@
-import type { Batch, BatchKind, Ordering } from '../../batch-log/batch.ts';
+import { type Batch, type BatchKind, type Ordering, saysAllSettled } from '../../batch-log/batch.ts';
 import type { PositionRanges } from '../../postgres/position-ranges.ts';
 
 /** How far reading got. */
@@ -61,7 +61,7 @@ export function createLaneLog({ stream, ordering, epoch, settled }: LaneLogOptio
       incarnation = created;
       if (last === undefined) return;
       lastBatch = last.batch;
-      unsaid = isUnsaid(last);
+      unsaid = !saysAllSettled(last);
       reading = { readTo: last.readTo, openFrom: last.openFrom };
     },
     next(row) {
@@ -83,13 +83,8 @@ export function createLaneLog({ stream, ordering, epoch, settled }: LaneLogOptio
         readTo: reading.readTo,
         openFrom: reading.openFrom,
       };
-      unsaid = isUnsaid(written);
+      unsaid = !saysAllSettled(written);
       return written;
     },
   };
-}
-
-/** An empty row may have been written while what is before it was under way. */
-function isUnsaid({ positions, batch, settledBatch }: Batch): boolean {
-  return positions.length > 0 || (settledBatch ?? 0) < batch - 1;
 }

@@ -1,12 +1,9 @@
 import { discardIfLeading, positionsToRetry } from '../../dead-letters/selection.ts';
-import { eventsAt } from '../lane/events-at.ts';
+import { eventsAt, portionsOf } from '../lane/events-at.ts';
 import type { Repeated } from '../lane/lane.ts';
 import type { SelectionDetail } from './details.ts';
 import { answered, type Handling, type OperatorContext } from './handling.ts';
 import { countOf, route } from './route.ts';
-
-/** As many are planned at a time; between two such portions new events have their turn. */
-const AT_ONCE = 500;
 
 /** Letters on their way again, and those that no lane takes or whose content is gone: they stay. */
 export type RetryEnd =
@@ -18,7 +15,7 @@ export type RetryEnd =
     }
   | { readonly kind: 'later' | 'abandoned' };
 
-/** Dead letters are planned again, each in the lane that takes its subject now. */
+/** Dead letters are planned again, each in the lane that takes its subject now; between portions new events have their turn. */
 export async function retry(context: OperatorContext, chosen: SelectionDetail): Promise<RetryEnd> {
   const { session } = context;
   let [retried, misrouted, gone] = [0, 0, 0];
@@ -38,12 +35,6 @@ export async function retry(context: OperatorContext, chosen: SelectionDetail): 
 export async function answerRetry(context: OperatorContext, chosen: SelectionDetail): Promise<Handling> {
   const { kind, ...counts } = await retry(context, chosen);
   return kind === 'retried' ? answered(counts) : { kind };
-}
-
-function portionsOf(positions: readonly number[]): number[][] {
-  return Array.from({ length: Math.ceil(positions.length / AT_ONCE) }, (_, i) =>
-    positions.slice(i * AT_ONCE, (i + 1) * AT_ONCE),
-  );
 }
 
 async function repeatAll({ lanes }: OperatorContext, routed: ReturnType<typeof route>): Promise<Repeated> {

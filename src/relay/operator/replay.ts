@@ -35,7 +35,8 @@ export async function replay(context: OperatorContext, id: number, wish: ReplayD
   let progress = await progressOf(session, id);
   for (;;) {
     const { above, replayed, to } = progress;
-    const positions = await nextPositions(session, { wish, above, to, end, sequenced });
+    const before = to === null ? end : Math.min(end, to + 1);
+    const positions = await nextPositions(session, { wish, above, end: before, sequenced });
     const last = to ?? positions.at(-1);
     if (last === undefined) return answered({ replayed });
     const events = await wanted(session, wish, positions);
@@ -111,22 +112,15 @@ async function wanted(
 
 async function nextPositions(
   session: Session,
-  options: {
-    wish: ReplayDetail;
-    above: number;
-    to: number | null;
-    end: number;
-    sequenced: readonly number[] | undefined;
-  },
+  options: { wish: ReplayDetail; above: number; end: number; sequenced: readonly number[] | undefined },
 ): Promise<number[]> {
-  const { wish, above, to, end, sequenced } = options;
+  const { wish, above, end, sequenced } = options;
   const rows = await session.query({
     name: 'postcommit_replay_positions',
     text: `select position from postcommit.outbox o
             where position > $1 and position < $2 and position >= $3 and ($4::int8 is null or position <= $4)
               and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
               and ($7::text is null or key = $7) and ($8::int8[] is null or position = any($8))
-              and ($9::int8 is null or position <= $9)
               and not exists (select from postcommit.dead_letters d where d.consumer is null and d.position = o.position
                                  and d.state in ('marking', 'parked', 'held', 'discarded'))
             order by position limit ${AT_ONCE}`,
@@ -139,7 +133,6 @@ async function nextPositions(
       wish.until ?? null,
       wish.key ?? null,
       sequenced ?? null,
-      to,
     ],
   });
   return rows.map(([position]) => Number(position));

@@ -1,5 +1,5 @@
 import { type Act, createDirectedScene } from '../directed/act.ts';
-import type { DirectedRelay } from '../directed/relay.ts';
+import type { DirectedRelay, DirectedRelayOptions } from '../directed/relay.ts';
 import type { Stage } from '../directed/stage.ts';
 import { happens, until } from '../directed/waiting.ts';
 
@@ -9,11 +9,9 @@ const NOTHING_STORED = ['liveness: nothing was stored'];
 const underWay: Act = {
   name: 'a tail that is lost under a running relay, in stream ordering',
   async play(stage, random) {
-    const relay = await stage.startRelay();
     const kept = random.between(5, 40);
-    if (!(await writeUntilStored(stage, kept, kept))) return NOTHING_STORED;
-    await stage.nats.keepStore();
-    await relay.untilLane('publishing');
+    const relay = await startAndKeep(stage, kept);
+    if (relay === undefined) return NOTHING_STORED;
     let end = kept;
     for (let row = 0; row < random.between(1, 4); row++) {
       const more = random.between(1, 30);
@@ -30,11 +28,9 @@ const underWay: Act = {
 const refilled: Act = {
   name: 'a lost tail whose places a stranger takes, in stream ordering',
   async play(stage, random) {
-    const relay = await stage.startRelay();
     const kept = random.between(5, 40);
-    if (!(await writeUntilStored(stage, kept, kept))) return NOTHING_STORED;
-    await stage.nats.keepStore();
-    await relay.untilLane('publishing');
+    const relay = await startAndKeep(stage, kept);
+    if (relay === undefined) return NOTHING_STORED;
     const lost = random.between(2, 5);
     // Each in a row of its own: the newest says of all others that they are settled.
     for (let i = 1; i <= lost; i++) if (!(await writeUntilStored(stage, 1, kept + i))) return NOTHING_STORED;
@@ -54,12 +50,9 @@ const lowerThanPlanned: Act = {
   name: 'a lost tail that comes back lower, in key ordering',
   async play(stage, random) {
     const lane = { ordering: 'key' } as const;
-    const relay = await stage.startRelay({ lane });
     const kept = random.between(5, 40);
-    if (!(await writeUntilStored(stage, kept, kept))) return NOTHING_STORED;
-    await stage.nats.keepStore();
-    await stage.untilSequence(kept);
-    await relay.untilLane('publishing');
+    const relay = await startAndKeep(stage, kept, { lane });
+    if (relay === undefined) return NOTHING_STORED;
     const foreign = random.between(20, 60);
     for (let i = 0; i < foreign; i++) await stage.publishForeign();
     const events = random.between(10, 60);
@@ -81,11 +74,9 @@ const lowerThanPlanned: Act = {
 const forgotten: Act = {
   name: 'a lost tail that is looked for twice, in key ordering',
   async play(stage, random) {
-    const relay = await stage.startRelay({ lane: { ordering: 'key' } });
     const kept = random.between(5, 40);
-    if (!(await writeUntilStored(stage, kept, kept))) return NOTHING_STORED;
-    await stage.nats.keepStore();
-    await relay.untilLane('publishing');
+    const relay = await startAndKeep(stage, kept, { lane: { ordering: 'key' } });
+    if (relay === undefined) return NOTHING_STORED;
     if (!(await writeUntilStored(stage, 1, kept + 1))) return NOTHING_STORED;
     // An empty row says that all is settled.
     const rests = async () => (await stage.log()).at(-1)?.positions.length === 0;
@@ -101,6 +92,20 @@ const forgotten: Act = {
     return stage.violations();
   },
 };
+
+/** A relay at work on a stream with so many messages, which are kept; undefined if they were not stored. */
+async function startAndKeep(
+  stage: Stage,
+  events: number,
+  options?: DirectedRelayOptions,
+): Promise<DirectedRelay | undefined> {
+  const relay = await stage.startRelay(options);
+  if (!(await writeUntilStored(stage, events, events))) return undefined;
+  await stage.nats.keepStore();
+  await stage.untilSequence(events); // The stage's own connection is back.
+  await relay.untilLane('publishing');
+  return relay;
+}
 
 async function writeUntilStored(stage: Stage, count: number, end: number): Promise<boolean> {
   await stage.write(count);
