@@ -4,6 +4,8 @@ const TIMEOUT_MS = 2_000;
 export interface StreamView {
   readonly leader: string | undefined;
   readonly followers: readonly { readonly name: string; readonly current: boolean }[];
+  /** Of what this server itself holds. */
+  readonly lastSequence: number;
 }
 
 interface JetStreamReport {
@@ -11,6 +13,7 @@ interface JetStreamReport {
   readonly account_details?: readonly {
     readonly stream_detail?: readonly {
       readonly name: string;
+      readonly state?: { readonly last_seq?: number };
       readonly cluster?: {
         readonly leader?: string;
         readonly replicas?: readonly { readonly name: string; readonly current?: boolean }[];
@@ -36,10 +39,14 @@ export async function streamView(monitorUrl: string, stream: string): Promise<St
   const { account_details = [] } = await report(monitorUrl, '?accounts=true&streams=true');
   const found = account_details
     .flatMap(({ stream_detail = [] }) => stream_detail)
-    .find(({ name }) => name === stream)?.cluster;
-  if (found === undefined) return undefined;
-  const followers = (found.replicas ?? []).map(({ name, current = false }) => ({ name, current }));
-  return { leader: found.leader || undefined, followers };
+    .find(({ name }) => name === stream);
+  if (found?.cluster === undefined) return undefined;
+  const { leader, replicas = [] } = found.cluster;
+  return {
+    leader: leader || undefined,
+    followers: replicas.map(({ name, current = false }) => ({ name, current })),
+    lastSequence: found.state?.last_seq ?? 0,
+  };
 }
 
 async function report(monitorUrl: string, query: string): Promise<JetStreamReport> {

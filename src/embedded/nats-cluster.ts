@@ -154,9 +154,8 @@ function clusterOf(nodes: readonly NatsNode[]): NatsCluster {
         const leading = await leadingView(nodes, stream);
         leader = leading?.leader;
         if (leading === undefined) return 'no node leads it';
-        const running = new Set(nodes.filter((node) => node.running).map((node) => node.name));
-        const behind = leading.view.followers.filter((each) => running.has(each.name) && !each.current);
-        return behind.length === 0 || `not current: ${behind.map(({ name }) => name).join(', ')}`;
+        const behind = followersBehind(leading);
+        return behind.length === 0 || `not current: ${behind.join(', ')}`;
       });
       return leader as NatsNode;
     },
@@ -192,19 +191,38 @@ async function faultOf(node: NatsNode, size: number): Promise<string | undefined
   }
 }
 
+/** How the servers that run see one stream, by their names. */
 interface LeadingView {
   readonly leader: NatsNode;
   readonly view: StreamView;
+  readonly views: ReadonlyMap<string, StreamView | undefined>;
 }
 
 /** A node's word about others may be old; about its own leadership it is not, once it runs. */
 async function leadingView(nodes: readonly NatsNode[], stream: string): Promise<LeadingView | undefined> {
   const running = nodes.filter((node) => node.running);
-  const views = await Promise.all(
-    running.map(async (leader) => ({ leader, view: await streamView(leader.monitorUrl, stream) })),
+  const views = new Map(
+    await Promise.all(
+      running.map(async ({ name, monitorUrl }) => [name, await streamView(monitorUrl, stream)] as const),
+    ),
   );
-  for (const { leader, view } of views) if (view?.leader === leader.name) return { leader, view };
+  for (const leader of running) {
+    const view = views.get(leader.name);
+    if (view?.leader === leader.name) return { leader, view, views };
+  }
   return undefined;
+}
+
+/**
+ * Running followers that lack something. The leader's word is not enough: followers do not answer its heartbeats, so that of
+ * one that came back with all messages it may know nothing until the next message (2.10.27, on a busy machine).
+ */
+function followersBehind({ leader, view, views }: LeadingView): string[] {
+  const holdsAll = (own: StreamView | undefined) =>
+    own !== undefined && own.leader === leader.name && own.lastSequence === view.lastSequence;
+  return view.followers
+    .filter(({ name, current }) => views.has(name) && !current && !holdsAll(views.get(name)))
+    .map(({ name }) => name);
 }
 
 async function until(
