@@ -45,6 +45,16 @@ test.each<{ what: string; harm: (evidence: Draft) => void; violation: RegExp }>(
     violation: /^G4 order: 1: ada: version 1 at 3 behind version 2 at 1/,
   },
   {
+    what: 'one behind another that was written after its commit',
+    harm: (draft) => {
+      const [second, third] = [at(draft.messages, 3), at(draft.messages, 4)];
+      replace(draft.messages, 3, { ...third, sequence: 4 });
+      replace(draft.messages, 4, { ...second, sequence: 5 });
+      oneByOne(draft);
+    },
+    violation: /^G4 total order: 1: .*5 at 5 was committed before that at 4/,
+  },
+  {
     what: 'two effects',
     harm: ({ effects }) => effects.push(at(effects, 0)),
     violation: /^G5 effects: 1: .* 2 effects/,
@@ -112,6 +122,12 @@ test.each<{ what: string; harm: (evidence: Draft) => void; violation: RegExp }>(
   expect(violationsOf(draft)).toEqual([expect.stringMatching(violation)]);
 });
 
+test('where no two transactions overlap, the order of their commits is sound', () => {
+  const draft = sound();
+  oneByOne(draft);
+  expect(violationsOf(draft)).toEqual([]);
+});
+
 test('an event that had to leave its place may come late', () => {
   const draft = swapped();
   draft.displaced.push(1);
@@ -130,6 +146,8 @@ function sound(): Draft {
       version,
       subject: `ng.patient.${key}`,
       digest: createHash('md5').update(`${key} ${version}`).digest('hex'),
+      committedIn: 2 * version + i,
+      begunAfter: 0,
     })),
   );
   const messages: StreamMessage[] = ledger.map(({ id, key, version, subject }, i) => ({
@@ -167,6 +185,11 @@ function sound(): Draft {
     peakMiB: 100,
     lateMs: undefined,
   };
+}
+
+/** No two transactions overlap. */
+function oneByOne({ ledger }: Draft): void {
+  for (const [i, { committedIn }] of ledger.entries()) replace(ledger, i, { begunAfter: committedIn });
 }
 
 /** The first change of a patient lies behind the second. */

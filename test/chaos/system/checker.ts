@@ -10,6 +10,10 @@ export interface LedgerEntry {
   readonly subject: string;
   /** MD5 of the payload. */
   readonly digest: string;
+  /** Its transaction. */
+  readonly committedIn: number;
+  /** Every transaction below this one was over when the event's statement began. */
+  readonly begunAfter: number;
 }
 
 export interface Letter {
@@ -51,6 +55,7 @@ export function violationsOf(evidence: Evidence): string[] {
     ...stored(evidence, ours),
     ...once(evidence, ours),
     ...inOrder(evidence, ours),
+    ...inTotalOrder(evidence, ours),
     ...oneEffect(evidence),
     ...unharmed(evidence),
     ...audited(evidence),
@@ -121,6 +126,27 @@ function inOrder(evidence: Evidence, ours: readonly StreamMessage[]): string[] {
     last.set(entry.key, { version: entry.version, sequence });
   }
   return several('G4 order', behind, (text) => text);
+}
+
+/**
+ * What was committed before another event was written comes before it: told from snapshots of the writers, not from
+ * positions, which are the relay's own measure.
+ */
+function inTotalOrder({ ordering, ledger, displaced }: Evidence, ours: readonly StreamMessage[]): string[] {
+  if (ordering !== 'stream') return [];
+  const entries = new Map(ledger.map((entry) => [entry.id, entry]));
+  const excused = new Set(displaced);
+  const behind: string[] = [];
+  let last = { begunAfter: 0, sequence: 0 };
+  for (const { eventId, position, sequence } of ours) {
+    const entry = entries.get(eventId);
+    if (entry === undefined || excused.has(position)) continue;
+    const { committedIn, begunAfter } = entry;
+    if (committedIn < last.begunAfter)
+      behind.push(`${eventId} at ${sequence} was committed before that at ${last.sequence} was written`);
+    if (begunAfter > last.begunAfter) last = { begunAfter, sequence };
+  }
+  return several('G4 total order', behind, (text) => text);
 }
 
 function oneEffect({ effects, ledger, lateMs }: Evidence): string[] {

@@ -6,7 +6,8 @@ import { DURABLE, type World } from './world.ts';
 export async function gatherEvidence(world: World, { lateMs }: Pick<Evidence, 'lateMs'>): Promise<Evidence> {
   const { pool, brokers, stream, plan, writers, relays } = world;
   const ledger = await pool.query(
-    'select event_id as id, key, version, subject, digest from chaos.ledger order by key, version',
+    `select event_id as id, key, version, subject, digest, committed_in::text::float8 as "committedIn",
+            begun_after::text::float8 as "begunAfter" from chaos.ledger order by key, version`,
   );
   const effects = await pool.query(
     'select event_id as id from chaos.effect where consumer = $1 order by place',

@@ -143,13 +143,18 @@ interface NetworkDamage {
 }
 
 async function damageNetwork(world: World, { link, damage, lastsMs }: NetworkDamage): Promise<Harm> {
-  const [who, server] = link.split('-') as ['relay' | 'consumer', 'postgres' | 'nats'];
-  const places = who === 'relay' ? [await world.leader()] : world.consumers;
-  const proxies = places.flatMap((place) => place?.ways[server] ?? []);
+  const [who, server] = link.split('-') as ['relay' | 'consumer' | 'writers', 'postgres' | 'nats'];
+  const places = {
+    relay: async () => [await world.leader()],
+    consumer: async () => world.consumers,
+    writers: async () => [world.writers],
+  };
+  const concerned = await places[who]();
+  const proxies = concerned.flatMap((place) => place?.ways[server] ?? []);
   if (proxies.length === 0) return { remark: 'a cluster has no proxies' };
   for (const proxy of proxies) INFLICT[damage](proxy);
   await sleep(lastsMs);
-  for (const place of places) await place?.ways.heal();
+  for (const place of concerned) await place?.ways.heal();
   return {};
 }
 

@@ -45,7 +45,12 @@ export type Fault =
   | { readonly kind: 'freeze-consumer' }
   | { readonly kind: 'kill-writers' };
 
-export type Link = 'relay-postgres' | 'relay-nats' | 'consumer-postgres' | 'consumer-nats';
+export type Link =
+  | 'relay-postgres'
+  | 'relay-nats'
+  | 'consumer-postgres'
+  | 'consumer-nats'
+  | 'writers-postgres';
 export type Damage = 'cut' | 'delay' | 'black-hole' | 'one-way' | 'half-open' | 'split' | 'refuse';
 
 const DAMAGES: readonly [Damage, ...Damage[]] = [
@@ -62,6 +67,7 @@ const LINKS: readonly [Link, ...Link[]] = [
   'relay-nats',
   'consumer-postgres',
   'consumer-nats',
+  'writers-postgres',
 ];
 const POINT_NAMES = Object.keys(POINTS) as [PointName, ...PointName[]];
 /** Faults whose length is their own take about this long. */

@@ -4,7 +4,9 @@ export const SCHEMA = `
   create table chaos.patient (key text primary key, version int not null default 0);
   create table chaos.ledger (
     event_id uuid primary key, key text not null, version int not null, subject text not null, digest text not null,
-    committed_in xid8 not null default pg_current_xact_id());
+    committed_in xid8 not null default pg_current_xact_id(),
+    -- Transactions below this one were over when the statement began, and with them their inserts.
+    begun_after xid8 not null default pg_snapshot_xmin(pg_current_snapshot()));
   create table chaos.effect (
     place bigint generated always as identity, event_id text not null, consumer text not null, key text, version int);
   create index on chaos.effect (event_id)`;

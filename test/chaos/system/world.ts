@@ -8,7 +8,7 @@ import { type ConsumerPlace, openConsumerPlace } from './consumers.ts';
 import type { Plan } from './plan.ts';
 import { openRelayPlace, type RelayPlace } from './relays.ts';
 import { DISPLACEMENTS, SCHEMA } from './schema.ts';
-import { createWriters, type Writers } from './writers.ts';
+import { openWriters, type Writers } from './writers.ts';
 
 /** Everything that runs in a run of the whole system. */
 export interface World extends AsyncDisposable {
@@ -76,11 +76,13 @@ export async function openWorld({ seed, plan, chronicle, historyPath }: WorldOpt
       ),
     );
     for (const place of consumers) stack.use(place);
-    const writers = createWriters(
-      { url: postgres.url, seed: String(seed), writers: 6, pauseMs: 80, bulkRows: 4_000 },
-      { chronicle, historyPath },
+    const writers = stack.use(
+      await openWriters(servers, {
+        settings: { seed: String(seed), writers: 6, pauseMs: 80, bulkRows: 4_000 },
+        chronicle,
+        historyPath,
+      }),
     );
-    stack.defer(() => writers.end('SIGTERM'));
     const running = stack.move();
     const world: World = {
       plan,
@@ -123,7 +125,7 @@ function relayOptions({ ordering, deadLetters, retention }: Plan) {
 
 async function mend({ postgres, brokers, relays, consumers, writers }: World): Promise<void> {
   await Promise.all([postgres.start(), brokers.start()]);
-  for (const { ways } of [...relays, ...consumers]) await ways.heal();
+  for (const { ways } of [...relays, ...consumers, writers]) await ways.heal();
   for (const actor of [...relays, ...consumers]) {
     actor.signal('SIGCONT');
     actor.start();
