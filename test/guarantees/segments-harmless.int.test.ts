@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { versionFolders } from '../../src/embedded/find-executable.ts';
 import { startPostgres } from '../../src/embedded/index.ts';
-import { startCopy } from '../support/copy-in.ts';
+import { startCopyIn, startCopyOut } from '../support/copy.ts';
 import { openRingRig, type RingRig } from '../support/ring-rig.ts';
 import {
   startTrafficPlanner,
@@ -115,17 +115,19 @@ describe('G6: rotation and emptying make no writer wait or fail, and wait for no
     await using traffic = await startTraffic();
     await rig.insert(2_000);
     const reading = await rig.connect();
-    await reading.query('begin');
-    await reading.query('declare slowly cursor for select * from postcommit.outbox');
-    await reading.query('fetch 10 from slowly');
+    const reader = startCopyOut(
+      reading,
+      "copy (select o.*, repeat('x', 10000) from postcommit.outbox o) to stdout",
+    );
+    await reader.begun;
     const copying = await rig.connect(rig.writerUrl);
     await copying.query("set lock_timeout = '50ms'");
-    const copy = startCopy(copying, 'copy postcommit.outbox (subject, payload) from stdin');
+    const copy = startCopyIn(copying, 'copy postcommit.outbox (subject, payload) from stdin');
     await copy.write(ROWS);
     const { emptied, rotated } = traffic.ring;
     await untilTurned(traffic, 10);
     expect(traffic.ring.emptied).toBe(emptied);
-    await reading.query('commit');
+    expect(await reader.end()).toBeGreaterThan(20_000_000);
     await expect.poll(() => traffic.ring.rotated, { timeout: 8_000 }).toBeGreaterThan(rotated);
     await copy.write(ROWS);
     await copy.end();
@@ -154,29 +156,40 @@ const withDump = (await versionFolders('/usr/lib/postgresql'))
   .map((folder) => join(folder, 'bin'))
   .filter((folder) => existsSync(join(folder, 'pg_dump')));
 
-test.for(withDump)('G6: beside the pg_dump of %s', async (binDir) => {
-  await using server = await startPostgres({ binDir });
-  await using own = await openRingRig({ serverUrl: server.url });
-  await own.insert(20_000, { segment: 6 });
-  await using traffic = await startTraffic(own);
-  await untilEmptied(traffic, 1);
-  await own.insert(20_000, { segment: 6 });
-  const dump = spawn(join(binDir, 'pg_dump'), ['--dbname', own.url, '--schema', 'postcommit', '--data-only']);
-  const ended = once(dump, 'exit');
-  const dumping = async () => (await own.admin.query(DUMPING)).rows.length;
-  await expect.poll(dumping, { timeout: 20_000, interval: 5 }).toBe(1);
-  const { emptied } = traffic.ring;
-  await untilTurned(traffic, 10);
-  expect(traffic.ring.emptied).toBe(emptied);
-  let written = 0;
-  dump.stdout.on('data', (chunk: Buffer) => {
-    written += chunk.length;
-  });
-  expect(await ended).toEqual([0, null]);
-  expect(written).toBeGreaterThan(1_000_000);
-  await untilEmptied(traffic, 1);
-  await traffic.end();
-});
+test.for(withDump.length > 0 ? withDump : [undefined])(
+  'G6: beside the pg_dump of %s',
+  async (binDir, { skip }) => {
+    // The embedded PostgreSQL brings none. Above is what one does, without it.
+    if (binDir === undefined) return skip('there is no pg_dump in /usr/lib/postgresql');
+    await using server = await startPostgres({ binDir });
+    await using own = await openRingRig({ serverUrl: server.url });
+    await own.insert(20_000, { segment: 6 });
+    await using traffic = await startTraffic(own);
+    await untilEmptied(traffic, 1);
+    await own.insert(20_000, { segment: 6 });
+    const dump = spawn(join(binDir, 'pg_dump'), [
+      '--dbname',
+      own.url,
+      '--schema',
+      'postcommit',
+      '--data-only',
+    ]);
+    const ended = once(dump, 'exit');
+    const dumping = async () => (await own.admin.query(DUMPING)).rows.length;
+    await expect.poll(dumping, { timeout: 20_000, interval: 5 }).toBe(1);
+    const { emptied } = traffic.ring;
+    await untilTurned(traffic, 10);
+    expect(traffic.ring.emptied).toBe(emptied);
+    let written = 0;
+    dump.stdout.on('data', (chunk: Buffer) => {
+      written += chunk.length;
+    });
+    expect(await ended).toEqual([0, null]);
+    expect(written).toBeGreaterThan(1_000_000);
+    await untilEmptied(traffic, 1);
+    await traffic.end();
+  },
+);
 
 /** It keeps the locks it takes at its start until its end, which it does not reach while nobody reads what it writes. */
 const DUMPING = `select from pg_locks l join pg_stat_activity a using (pid)
