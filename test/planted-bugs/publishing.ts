@@ -178,6 +178,20 @@ export const PUBLISHING: readonly PlantedBug[] = [
     scenes: ['broker-lies'],
   },
   {
+    name: 'a look that is good for ever',
+    guarantee: 'G3 (key ordering)',
+    noticedBy: 'G3 twice',
+    removes: 'the second look at what waited longer than half the duplicate window since the first',
+    edits: [
+      {
+        file: 'src/relay/keys/key-outlet.ts',
+        search: 'safeUntilMs: asOfMs + windowMs / 2,',
+        replace: 'safeUntilMs: asOfMs + windowMs * Number.POSITIVE_INFINITY,',
+      },
+    ],
+    scenes: ['broker-lies'],
+  },
+  {
     name: 'acks counted at any sequence',
     guarantee: 'a slot is for one event (L2, L3)',
     noticedBy: 'G3 twice',

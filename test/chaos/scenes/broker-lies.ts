@@ -59,6 +59,35 @@ const beyondTheWindow: Act = {
   },
 };
 
+/**
+ * A successor has looked, found nothing, and probes with the first event. While it waits for that answer, what its predecessor
+ * had sent arrives, and the window in which the broker would know it again goes by.
+ */
+const lateBeyondTheWindow: Act = {
+  name: 'messages that arrive behind the look, and a probe that takes longer than the window',
+  config: { duplicate_window: 500_000_000 },
+  async play(stage, random) {
+    const lane = { ordering: 'key' } as const;
+    const first = await stage.startRelay({ lane });
+    await first.untilLane('publishing');
+    const late = first.wires.nats.hold('HPUB ');
+    const count = random.between(3, 30);
+    await stage.write(count);
+    if (!(await happens(late.reached, 5_000))) return ['liveness: nothing was published'];
+    await happens(first.relay.stop({ graceMs: 0 }), 8_000);
+    const successor = await stage.startRelay({ lane });
+    const probe = successor.wires.nats.holdAnswer('HPUB ');
+    const probed = await happens(probe.reached, 8_000);
+    late.release();
+    const arrived = await stage.untilSequence(count);
+    await sleep(1_000); // Twice the window.
+    probe.release();
+    if (!probed || !arrived) return ['liveness: the successor did not probe, or what was late never came'];
+    await until(() => successor.relay.status().lanes[0]?.pending === 0, 8_000);
+    return stage.violations();
+  },
+};
+
 const strangerInFlight: Act = {
   name: 'a stranger in the midst of publishing',
   async play(stage, random) {
@@ -140,6 +169,7 @@ export const brokerLies = createDirectedScene({
     latePacket('key'),
     latePacket('stream'),
     beyondTheWindow,
+    lateBeyondTheWindow,
     strangerInFlight,
     fullStream,
     manyGraves,
