@@ -208,6 +208,88 @@ test('a replay is a copy with a message id of its own; the event id stays', asyn
   expect(await readLetters(stage.pool)).toEqual([]);
 });
 
+test('a replay goes on behind leaders that are killed, and repeats a portion for each of them at most', async () => {
+  const [events, kills, portion] = [20_000, 3, 500];
+  await using stage = await openStage({ natsUrl: nats.url });
+  {
+    await using _relay = await stage.startRelay();
+    await stage.write(events);
+    await stage.untilDrained();
+  }
+  const { rows } = await stage.pool.query(
+    `insert into postcommit.requests (kind, detail) values ('replay', '{"fromPosition": 1}') returning id`,
+  );
+  const isServed = async () =>
+    (await stage.pool.query('select finished_at from postcommit.requests where id = $1', [rows[0].id]))
+      .rows[0].finished_at !== null;
+  for (let kill = 1; kill <= kills; kill++) {
+    await using relay = await stage.startRelayProcess();
+    await relay.line('ready');
+    await expect
+      .poll(stage.lastSequence, { timeout: 20_000, interval: 1 })
+      .toBeGreaterThan(events + kill * 2_000);
+    relay.kill('SIGKILL');
+    await relay.exit;
+    expect(await isServed()).toBe(false);
+  }
+  await using _relay = await stage.startRelay();
+  await expect.poll(isServed, { timeout: 20_000 }).toBe(true);
+  await stage.untilDrained();
+  expect(await stage.faults()).toEqual([]);
+  const copies = (await stage.messages()).slice(events).map(({ position }) => position);
+  expect(new Set(copies).size).toBe(events);
+  expect(copies.length).toBeLessThanOrEqual(events + kills * portion);
+});
+
+test('dead letters are discarded and retried by whoever leads, once, though leaders are killed over it', async () => {
+  const letters = 200;
+  await using stage = await openStage({ natsUrl: nats.url, config: { max_msg_size: 5_000 } });
+  // Every second is too large: as many in a row would pause the lane.
+  await stage.pool.query(
+    `insert into postcommit.outbox (subject, payload)
+     select $1, convert_to(repeat('x', case when i % 2 = 0 then 10000 else 10 end), 'UTF8')
+       from generate_series(1, $2::int) i`,
+    [stage.subject, 2 * letters],
+  );
+  {
+    await using relay = await stage.startRelay();
+    await expect.poll(async () => (await readLetters(stage.pool)).length, { timeout: 20_000 }).toBe(letters);
+    await relay.relay.stop();
+  }
+  await stage.jsm.streams.update(stage.stream, { max_msg_size: -1 });
+  const ids = (await readLetters(stage.pool)).map(({ id }) => id);
+  const ask = async (kind: string, own: readonly number[]) =>
+    stage.pool.query('insert into postcommit.requests (kind, detail) values ($1, $2)', [kind, { ids: own }]);
+  for (let i = 0; i < letters; i += 10) {
+    await ask('discard', ids.slice(i, i + 5));
+    await ask('retry', ids.slice(i + 5, i + 10));
+  }
+  const open = async () =>
+    (await stage.pool.query('select count(*)::int as n from postcommit.requests where finished_at is null'))
+      .rows[0].n;
+  for (let kill = 1; kill <= 3; kill++) {
+    await using relay = await stage.startRelayProcess();
+    await relay.line('ready');
+    await expect.poll(open, { timeout: 20_000, interval: 1 }).toBeLessThan((letters / 5) * (1 - kill / 5));
+    relay.kill('SIGKILL');
+    await relay.exit;
+  }
+  await using _relay = await stage.startRelay();
+  await expect.poll(open, { timeout: 20_000 }).toBe(0);
+  await stage.untilDrained();
+  const states = async () => (await readLetters(stage.pool)).map(({ state }) => state);
+  await expect.poll(states, { timeout: 10_000 }).not.toContain('retrying');
+  expect(await states()).toEqual(
+    Array.from({ length: letters }, (_, i) => (i % 10 < 5 ? 'discarded' : 'resolved')),
+  );
+  const stored = (await stage.messages()).filter(
+    ({ skipped, position }) => skipped === '' && position % 2 === 0,
+  );
+  expect(stored.map(({ position }) => position / 2 - 1).sort((a, b) => a - b)).toEqual(
+    ids.map((_, i) => i).filter((i) => i % 10 >= 5),
+  );
+});
+
 async function plannedBy(stage: Stage): Promise<number> {
   const rows = await stage.log();
   return rows.reduce((sum, { positions }) => sum + positions.length, 0);
