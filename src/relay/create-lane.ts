@@ -136,6 +136,9 @@ export function createLane(context: LaneContext): Lane {
     get state() {
       return gate.state;
     },
+    get obstacle() {
+      return gate.obstacle;
+    },
     get pending() {
       return outlet.pending;
     },

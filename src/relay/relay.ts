@@ -253,8 +253,8 @@ export function createRelay(userOptions: RelayOptions): Relay {
 
 function laneStatus(stream: string, lane: Lane | undefined): LaneStatus {
   if (lane === undefined) return { stream, state: 'starting', reason: null, pending: 0 };
-  const { state, pending } = lane;
-  if (state.kind === 'paused') return { stream, state: 'paused', reason: state.pause.reason, pending };
+  const { state, obstacle, pending } = lane;
+  if (obstacle !== undefined) return { stream, state: 'paused', reason: obstacle.reason, pending };
   return { stream, state: state.kind === 'flowing' ? 'publishing' : 'starting', reason: null, pending };
 }
 

@@ -34,3 +34,29 @@ test('a comparison that a reconnect has overtaken leaves it closed (L4)', () => 
   gate.open(true);
   expect(gate.state.kind).toBe('flowing');
 });
+
+const full = { outcome: 'saturated', reason: 'the stream is full' };
+
+test('a pause lasts until its probe is stored, and no probe makes it look over', () => {
+  const { gate } = createRig();
+  gate.comparing();
+  gate.open(true);
+  gate.pause(full);
+  expect(gate.obstacle).toBe(full);
+  gate.comparing();
+  gate.open(false);
+  expect([gate.state.kind, gate.probing, gate.obstacle]).toEqual(['flowing', true, full]);
+  gate.stored();
+  expect([gate.probing, gate.obstacle]).toEqual([false, undefined]);
+});
+
+test('a pause is over where nothing is left to probe with, and unknown once the connection was lost', () => {
+  const { gate, reconnect } = createRig();
+  gate.pause(full);
+  gate.comparing();
+  gate.open(true);
+  expect(gate.obstacle).toBeUndefined();
+  gate.pause(full);
+  reconnect();
+  expect(gate.obstacle).toBeUndefined();
+});

@@ -13,6 +13,8 @@ export interface Gate {
   /** When the next attempt to open it is due, on the clock of `performance.now()`. Grows until something is stored. */
   readonly retryAtMs: number;
   readonly probing: boolean;
+  /** Why nothing gets through: while it is paused, and while a probe has not shown yet that it is over. */
+  readonly obstacle: Pause | undefined;
   /** A comparison begins: what a reconnect from here on may have changed, it does not see. */
   comparing(): void;
   doubt(why: string): void;
@@ -48,6 +50,7 @@ export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
   let retryAtMs = 0;
   let storedSinceOpen = true;
   let overtaken = false;
+  let obstacle: Pause | undefined;
 
   const halt = (next: LaneState): void => {
     const before = state;
@@ -58,10 +61,12 @@ export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
     retryAtMs = storedSinceOpen ? 0 : performance.now() + backoff.next();
   };
   const doubt = (why: string): void => {
+    obstacle = undefined;
     if (state.kind !== 'doubt') halt({ kind: 'doubt', why });
   };
   const pause = (reason: Pause): void => {
     storedSinceOpen = false;
+    obstacle = reason;
     halt({ kind: 'paused', pause: reason });
     meter.paused(reason);
   };
@@ -82,6 +87,9 @@ export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
     get probing() {
       return !storedSinceOpen;
     },
+    get obstacle() {
+      return obstacle;
+    },
     comparing() {
       overtaken = false;
     },
@@ -100,11 +108,13 @@ export function createGate({ link, meter, onClose, wake }: GateOptions): Gate {
       const outage = state.kind !== 'paused' || !PERSISTENT.has(state.pause.outcome);
       state = { kind: 'flowing' };
       storedSinceOpen = idle && outage;
+      if (idle) obstacle = undefined;
       if (storedSinceOpen) meter.resumed();
     },
     stored() {
       if (storedSinceOpen) return;
       storedSinceOpen = true;
+      obstacle = undefined;
       backoff.reset();
       meter.resumed();
     },

@@ -7,7 +7,7 @@ import type { Session } from '../../postgres/session.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { LaneOptions } from '../options.ts';
 import type { LaneMeter } from './lane-meter.ts';
-import type { LaneState } from './lane-state.ts';
+import type { LaneState, Pause } from './lane-state.ts';
 
 /**
  * One stream: what a look brought is planned in the batch log, then published, then settled by its acknowledgements;
@@ -18,6 +18,8 @@ import type { LaneState } from './lane-state.ts';
 export interface Lane {
   readonly stream: string;
   readonly state: LaneState;
+  /** Why nothing gets through; undefined when something does, or when that is not known. */
+  readonly obstacle: Pause | undefined;
   /** Planned and not settled. */
   readonly pending: number;
   readonly settled: Settled;
