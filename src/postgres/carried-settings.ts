@@ -24,9 +24,27 @@ const ROLLBACK: Part = { text: 'rollback' };
  */
 const POOLED_SETTINGS = { lock_timeout: '0', idle_in_transaction_session_timeout: '3s' };
 
-/** Statements of one client, each a transaction with these settings; `begin` to `commit` or `rollback` is one, too. */
-export function carrySettings(client: pg.Client, settings: Readonly<Record<string, string>>): CarryingQuery {
-  const carried = settingsPart({ ...settings, ...POOLED_SETTINGS });
+/**
+ * A text that changes when the server has recovered from a crash, and differs between a primary and its standby: what it
+ * counts is lost then, and it says since when it counts. A clean restart keeps it.
+ */
+export const INCARNATION = "(select coalesce(stats_reset::text, '') from pg_stat_bgwriter)";
+
+export interface Carried {
+  readonly settings: Readonly<Record<string, string>>;
+  /** `INCARNATION` when the session was opened. */
+  readonly incarnation: string;
+}
+
+/**
+ * Statements of one client, each a transaction with these settings; `begin` to `commit` or `rollback` is one, too.
+ *
+ * A crash or a failover ends a session, and with it all that was concluded from what it had read. A pooler hides both: it
+ * keeps a statement until a server is there. So each transaction first makes sure that the server is still the one that the
+ * session was opened on, and fails otherwise (G2: a plan makes durable what its read saw, unless a crash lies between them).
+ */
+export function carrySettings(client: pg.Client, { settings, incarnation }: Carried): CarryingQuery {
+  const carried = openingPart({ ...settings, ...POOLED_SETTINGS }, incarnation);
   /** The open transaction was begun by the caller, not by the burst of a statement that failed. */
   let begun = false;
 
@@ -78,11 +96,20 @@ interface Rows {
 }
 
 /** Settings of the socket are those of the pooler's own connection, and none of ours. */
-function settingsPart(settings: Readonly<Record<string, string>>): Part {
+function openingPart(settings: Readonly<Record<string, string>>, incarnation: string): Part {
   const entries = Object.entries(settings).filter(([name]) => !name.startsWith('tcp_'));
-  const calls = entries.map((_, i) => `set_config($${2 * i + 1}, $${2 * i + 2}, true)`);
-  return { text: `select ${calls.join(', ')}`, values: entries.flat() };
+  const calls = entries.map((_, i) => `set_config($${2 * i + 2}, $${2 * i + 3}, true)`);
+  // A text that is no boolean is an error with the text in it.
+  const guard = `case when ${INCARNATION} <> $1 then ('${RESTARTED} at ' || ${INCARNATION})::boolean end`;
+  return { text: `select ${[guard, ...calls].join(', ')}`, values: [incarnation, ...entries.flat()] };
 }
+
+/** The guard has failed: nothing that the session has read can be relied on any more. */
+export function isOtherServer(error: unknown): boolean {
+  return error instanceof Error && error.message.includes(RESTARTED);
+}
+
+const RESTARTED = 'the database behind the pooler has crashed, or another one has taken its place,';
 
 /** pg's connection as `pg.Query` itself uses it; its published types are older. */
 interface Wire {

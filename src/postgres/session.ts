@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { messageOf, PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
-import { carrySettings } from './carried-settings.ts';
+import { carrySettings, INCARNATION, isOtherServer } from './carried-settings.ts';
 import { serverErrorOf } from './server-error.ts';
 
 export interface SessionOptions {
@@ -70,9 +70,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const { settings = {} } = options;
   try {
     await client.connect();
-    const pooled =
-      options.pooled === true || !(await withinTime(settleIn(client, settings), options.queryTimeoutMs));
-    return toSession(client, { state, options, pooled });
+    const found = await withinTime(settleIn(client, settings), options.queryTimeoutMs);
+    const pooled = options.pooled === true || !found.own;
+    return toSession(client, { state, options, pooled, incarnation: found.incarnation });
   } catch (error) {
     await endQuietly(client);
     throw unreachable(options.url, error);
@@ -134,18 +134,21 @@ function watchFailure(client: pg.Client): FailureState {
 
 /**
  * Makes settings the session's own, unless the backend is not: a pooler greets with a key of its own making, never with
- * the process id of the backend that will answer. Then they last no longer than this statement, and it returns false.
+ * the process id of the backend that will answer. Then they last no longer than this statement.
  */
-async function settleIn(client: pg.Client, settings: Readonly<Record<string, string>>): Promise<boolean> {
+async function settleIn(
+  client: pg.Client,
+  settings: Readonly<Record<string, string>>,
+): Promise<{ readonly own: boolean; readonly incarnation: string }> {
   const entries = Object.entries(settings);
   const foreign = 'pg_backend_pid() is distinct from $1::int';
   const calls = entries.map((_, i) => `set_config($${2 * i + 2}, $${2 * i + 3}, ${foreign})`);
-  const { rows } = await client.query<[boolean]>({
-    text: `select ${[foreign, ...calls].join(', ')}`,
+  const { rows } = await client.query<[boolean, string]>({
+    text: `select ${[foreign, INCARNATION, ...calls].join(', ')}`,
     values: [greetedBy(client), ...entries.flat()],
     rowMode: 'array',
   });
-  return rows[0]?.[0] === false;
+  return { own: rows[0]?.[0] === false, incarnation: rows[0]?.[1] ?? '' };
 }
 
 function greetedBy(client: pg.Client): number | null {
@@ -156,12 +159,13 @@ interface SessionParts {
   readonly state: FailureState;
   readonly options: SessionOptions;
   readonly pooled: boolean;
+  readonly incarnation: string;
 }
 
-function toSession(client: pg.Client, { state, options, pooled }: SessionParts): Session {
+function toSession(client: pg.Client, { state, options, pooled, incarnation }: SessionParts): Session {
   const { settings = {}, name: application, queryTimeoutMs = QUERY_TIMEOUT_MS, mayTakeLonger } = options;
   const backendPid = pooled ? null : greetedBy(client);
-  const carrying = pooled && Object.keys(settings).length > 0 ? carrySettings(client, settings) : undefined;
+  const carrying = pooled ? carrySettings(client, { settings, incarnation }) : undefined;
   const send = async ({ text, values, name }: Statement): Promise<readonly TextRow[]> => {
     const config = {
       text,
@@ -181,7 +185,7 @@ function toSession(client: pg.Client, { state, options, pooled }: SessionParts):
       return await withinTime(send(statement), queryTimeoutMs, mayGoOn);
     } catch (error) {
       // No SQLSTATE: not the server's answer but a lost socket or our own time limit, after which pg's client is wedged.
-      if (sqlState(error) === undefined)
+      if (sqlState(error) === undefined || isOtherServer(error))
         state.fail(error instanceof Error ? error : new Error(messageOf(error)));
       throw error;
     }

@@ -2,6 +2,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/embedded/index.ts';
 import { sleep } from '../../src/lifecycle/abort.ts';
+import { startTcpProxy } from '../../src/testing/index.ts';
+import { createWire } from '../chaos/directed/wire.ts';
 import { FAITHFUL, insertEvents, openOutbox, runWriters } from '../support/outbox-harness.ts';
 import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import { query } from '../support/query.ts';
@@ -97,6 +99,32 @@ test('G2: asynchronous commits through PgBouncer that a crash takes back were no
   }
   const { committed } = await outbox.compare();
   expect(committed, 'no crash took back a commit: this has shown nothing').toBeLessThan(confirmed);
+});
+
+test('G2: a plan that PgBouncer keeps over a crash of the server does not come through', async () => {
+  await using database = await scratch();
+  await using outbox = await openOutbox({ databaseUrl: database.url });
+  const wire = createWire();
+  await using proxy = await startTcpProxy({ port: pooler.port, tap: wire.tap });
+  const url = pooler.urlOf(database.url);
+  await outbox.startRelay({ databaseUrl: () => proxy.through(url), leaseTtlMs });
+  const plan = wire.hold('insert into postcommit.batches');
+  const writer = await outbox.connect({ url: database.url });
+  await writer.query('set synchronous_commit = off');
+  await insertEvents(writer, outbox.subject, 3, 'taken back');
+  await plan.reached;
+  await postgres.stop('immediate');
+  await postgres.start();
+  plan.release();
+  // It came through, or another leadership began without it.
+  const epoch = async () => Number((await query(database.url, 'select epoch from postcommit.lease'))[0]?.[0]);
+  await expect
+    .poll(async () => (await outbox.stored()) > 0 || (await epoch()) > 1, { timeout: 10_000 })
+    .toBe(true);
+  const another = await outbox.connect({ url: database.url });
+  await insertEvents(another, outbox.subject, 2, 'kept');
+  await outbox.untilStored(2);
+  expect(await outbox.compare()).toEqual({ committed: 2, ...FAITHFUL });
 });
 
 /** Looks every few milliseconds for what a backend must not keep behind a pooler. */

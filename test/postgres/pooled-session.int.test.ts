@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/embedded/index.ts';
 import { openSession, type Session } from '../../src/postgres/session.ts';
@@ -99,6 +100,57 @@ test('a WARNING is a failure where it is asked for', async () => {
   await expect(session.queryStrictly(warning)).rejects.toThrow('the wait was cancelled');
   await session.query(warning);
   expect(await session.queryStrictly({ text: 'select 1' })).toEqual([['1']]);
+  await session.close();
+});
+
+test.each<{ crash: string; bringAbout: () => Promise<void> }>([
+  {
+    crash: 'a crash of the server',
+    async bringAbout() {
+      await postgres.stop('immediate');
+      await postgres.start();
+    },
+  },
+  {
+    crash: 'the crash of another backend',
+    async bringAbout() {
+      const client = new pg.Client({ connectionString: postgres.url });
+      client.on('error', () => undefined);
+      await client.connect();
+      const { rows } = await client.query('select pg_backend_pid() as pid');
+      const ended = new Promise((resolve) => client.once('end', resolve));
+      process.kill(rows[0].pid, 'SIGKILL');
+      await ended;
+      await expect
+        .poll(() => query(postgres.url, 'select 1').catch(() => []), { timeout: 10_000 })
+        .toEqual([[1]]);
+    },
+  },
+])('$crash ends a session that the pooler keeps', async ({ bringAbout }) => {
+  const session = await open(url);
+  await session.query({ text: SHOW });
+  await bringAbout();
+  const lost: Error[] = [];
+  session.onFailure((error) => lost.push(error));
+  const insert = { text: 'insert into numbers values (30)' };
+  await expect
+    .poll(() => session.query(insert).then(String, (error: Error) => error.message), { timeout: 10_000 })
+    .toMatch(/has crashed, or another one has taken its place|has failed before/);
+  expect(session.failed).toBe(true);
+  expect(lost.length).toBe(1);
+  expect(await query(postgres.url, 'select n from numbers where n = 30')).toEqual([]);
+  await session.close();
+  const next = await open(url);
+  expect(await next.query({ text: SHOW })).toEqual(CARRIED);
+  await next.close();
+});
+
+test('an orderly restart of the server ends none', async () => {
+  const session = await open(url);
+  await postgres.stop();
+  await postgres.start();
+  const show = () => session.query({ text: SHOW }).catch(() => []);
+  await expect.poll(show, { timeout: 10_000 }).toEqual(CARRIED);
   await session.close();
 });
 
