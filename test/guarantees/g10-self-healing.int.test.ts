@@ -167,6 +167,8 @@ test('in key ordering, too, what the stream lost is published again', async () =
     await stage.jsm.jetstream().publish(stage.subject, 'foreign');
   }
   await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(105);
+  // What it has not heard of is missing, not lost.
+  await expect.poll(() => relay.relay.status().lanes[0]?.pending, { timeout: 10_000 }).toBe(0);
   await nats.restoreStore();
   await expect
     .poll(async () => [...new Set(await positionsIn(stage))].sort((a, b) => a - b), { timeout: 10_000 })
