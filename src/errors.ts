@@ -32,6 +32,11 @@ export class PostcommitError extends Error {
 /** The message of anything that was thrown; a client's nameless AggregateError yields its first cause. */
 export function messageOf(thrown: unknown): string {
   if (thrown instanceof AggregateError && thrown.message === '') return messageOf(thrown.errors[0]);
-  if (thrown instanceof Error) return thrown.message === '' ? thrown.name : thrown.message;
-  return String(thrown);
+  if (thrown instanceof Error)
+    return typeof thrown.message === 'string' && thrown.message !== '' ? thrown.message : String(thrown.name);
+  try {
+    return String(thrown);
+  } catch {
+    return 'something was thrown that has no text'; // An object without a prototype, for instance.
+  }
 }

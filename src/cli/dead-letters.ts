@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { decideConsumerLetters } from '../dead-letters/consumer-decisions.ts';
 import { type ListedLetter, listLetters, payloadOf } from '../dead-letters/listing.ts';
 import { PostcommitError } from '../errors.ts';
+import type { Session } from '../postgres/session.ts';
 import { askLeader, type LeaderAnswer, noAnswer, waitOption, withOperatorSession } from './ask-leader.ts';
 import { type CliContext, printLine } from './context.ts';
 import { EXIT, EXIT_CODES_HELP } from './exit-codes.ts';
@@ -11,6 +13,7 @@ interface Selection {
   readonly stream?: string;
   readonly outcome?: string;
   readonly key?: readonly string[];
+  readonly consumer?: string;
 }
 
 type ExitWith = (code: number) => void;
@@ -18,9 +21,9 @@ type ExitWith = (code: number) => void;
 export function registerDeadLetters(program: Command, context: CliContext, exitWith: ExitWith): void {
   const command = program
     .command('dead-letters')
-    .summary('events that could not be published, and what to do with them')
+    .summary('events that could not be published, or that a consumer gave up, and what to do with them')
     .description(
-      'Events that a stream will never take as they are (too large), or that no lane takes, are set aside as dead letters. They wait here until an operator retries or discards them.',
+      'Events that a stream will never take as they are (too large), or that no lane takes, are set aside as dead letters, and so are those that a handler of consume() has failed on too often. They wait here until an operator retries or discards them.',
     )
     .addHelpText('after', EXAMPLES + EXIT_CODES_HELP);
   registerList(command, context);
@@ -28,7 +31,7 @@ export function registerDeadLetters(program: Command, context: CliContext, exitW
   registerDecision(command, context, {
     name: 'retry',
     exitWith,
-    does: 'publish them again, behind everything planned',
+    does: 'publish them again, behind everything planned, or the consumer that gave them up to try them again',
   });
   registerDecision(command, context, {
     name: 'discard',
@@ -44,6 +47,7 @@ Examples:
   postcommit dead-letters retry --id 17,18
   postcommit dead-letters retry --outcome misrouted     # after a lane was added
   postcommit dead-letters discard --stream orders --key customer-9
+  postcommit dead-letters retry --consumer billing      # its handler runs again; nothing is published
 `;
 
 function registerList(parent: Command, context: CliContext): void {
@@ -118,20 +122,46 @@ function registerDecision(
     .addHelpText('after', EXAMPLES + EXIT_CODES_HELP)
     .action(() =>
       withOperatorSession(command, context, async (session) => {
-        const flags = command.opts<Selection & { all?: true; wait: number; json?: true }>();
-        const detail = toDetail(flags);
-        if (Object.keys(detail).length === 0 && flags.all !== true)
-          throw new PostcommitError(
-            'config-invalid',
-            `which dead letters to ${name} was not said`,
-            'Choose with --id, --stream, --outcome or --key, or take --all.',
-          );
-        const answer = await askLeader(session, { kind: name, detail, waitMs: flags.wait });
+        const flags = command.opts<DecisionFlags>();
+        requireSelection(name, flags);
+        const answer = await decide(session, name, flags);
         printLine(context.stdout, flags.json ? JSON.stringify(answer) : describe(answer));
         exitWith(answer.result === null || 'error' in answer.result ? EXIT.failure : EXIT.ok);
       }),
     );
   addSettingOptions(command, ['databaseUrl', 'logLevel']);
+}
+
+interface DecisionFlags extends Selection {
+  readonly all?: true;
+  readonly wait: number;
+  readonly json?: true;
+}
+
+function requireSelection(name: string, flags: DecisionFlags): void {
+  if (flags.all === true || Object.keys(toDetail(flags)).length > 0) return;
+  throw new PostcommitError(
+    'config-invalid',
+    `which dead letters to ${name} was not said`,
+    'Choose with --id, --stream, --outcome, --key or --consumer, or take --all.',
+  );
+}
+
+/** Letters of consumers are decided here, those of the relay by the one that leads. */
+async function decide(
+  session: Session,
+  kind: 'retry' | 'discard',
+  flags: DecisionFlags,
+): Promise<LeaderAnswer | Pick<LeaderAnswer, 'result'>> {
+  const { id: ids, stream, key: keys, outcome, consumer } = flags;
+  const ofConsumers = consumer !== undefined || outcome === 'failed';
+  const decided =
+    ofConsumers || ids !== undefined
+      ? await decideConsumerLetters(session, kind, { ids, stream, keys, consumer })
+      : 0;
+  if (ofConsumers || decided === ids?.length)
+    return { result: { [kind === 'retry' ? 'retrying' : 'discarded']: decided } };
+  return askLeader(session, { kind, detail: toDetail(flags), waitMs: flags.wait });
 }
 
 function addSelection(command: Command): Command {
@@ -144,25 +174,31 @@ function addSelection(command: Command): Command {
         'misrouted',
         'moved',
         'held',
+        'failed',
       ]),
+    )
+    .option(
+      '--consumer <name>',
+      'of this consumer; without it a retry and a discard mean the relay, but for --id',
     )
     .addOption(new Option('--key <key>', 'of this key; may be repeated').argParser(collect));
 }
 
-function toDetail({ id, stream, outcome, key }: Selection) {
+function toDetail({ id, stream, outcome, key, consumer }: Selection) {
   return {
     ...(id === undefined ? {} : { ids: id }),
     ...(stream === undefined ? {} : { stream }),
     ...(outcome === undefined ? {} : { outcome }),
     ...(key === undefined ? {} : { keys: key }),
+    ...(consumer === undefined ? {} : { consumer }),
   };
 }
 
-const COUNTS = ['retried', 'discarded', 'released', 'misrouted', 'gone'];
+const COUNTS = ['retried', 'retrying', 'discarded', 'released', 'misrouted', 'gone'];
 
-function describe(answer: LeaderAnswer): string {
+function describe(answer: LeaderAnswer | Pick<LeaderAnswer, 'result'>): string {
   const { result } = answer;
-  if (result === null) return noAnswer(answer);
+  if (result === null) return 'request' in answer ? noAnswer(answer) : '';
   if ('error' in result) return String(result.error);
   return COUNTS.filter((name) => name in result)
     .map((name) => `${name} ${String(result[name])}`)
@@ -179,18 +215,22 @@ function* table(letters: readonly ListedLetter[]): Generator<string> {
     position,
     subject,
     key,
+    consumer,
     attempts,
     lastFailedAt,
     reason,
   } of letters) {
-    yield `${String(id).padStart(6)}  ${state.padEnd(8)}  ${outcome.padEnd(9)}  ${lastFailedAt.slice(0, 19)}  ${attempts} x  ${stream}  position ${position ?? '-'}  ${subject}${key === null ? '' : `  key ${key}`}`;
+    const place = consumer === null ? `position ${position ?? '-'}` : `consumer ${consumer}`;
+    yield `${String(id).padStart(6)}  ${state.padEnd(8)}  ${outcome.padEnd(9)}  ${lastFailedAt.slice(0, 19)}  ${attempts} x  ${stream}  ${place}  ${subject}${key === null ? '' : `  key ${key}`}`;
     yield `        ${reason}`;
   }
 }
 
 function showLetter(letter: ListedLetter, payload: Buffer | null | undefined, { stdout }: CliContext): void {
-  for (const [name, value] of Object.entries(letter))
+  const { history, ...facts } = letter;
+  for (const [name, value] of Object.entries(facts))
     if (value !== null) printLine(stdout, `${name}: ${value}`);
+  for (const { at, reason } of history) printLine(stdout, `attempt ${at}: ${reason}`);
   if (payload === null) printLine(stdout, 'payload: gone with its outbox row');
   else if (payload !== undefined) printLine(stdout, `payload: ${payload.toString()}`);
 }

@@ -1,4 +1,5 @@
 import type { Session } from '../postgres/session.ts';
+import type { FailedAttempt } from './failures-schema.ts';
 
 /** A dead letter as an operator sees it. Never its payload, unless that is asked for. */
 export interface ListedLetter {
@@ -16,6 +17,8 @@ export interface ListedLetter {
   readonly firstFailedAt: string;
   readonly lastFailedAt: string;
   readonly reason: string;
+  /** A consumer's last attempts, oldest first; empty for the relay's. */
+  readonly history: readonly FailedAttempt[];
 }
 
 export interface Listing {
@@ -25,21 +28,23 @@ export interface Listing {
   readonly stream?: string | undefined;
   readonly outcome?: string | undefined;
   readonly keys?: readonly string[] | undefined;
+  readonly consumer?: string | undefined;
   readonly limit: number;
 }
 
 /** Oldest first. */
 export async function listLetters(session: Session, listing: Listing): Promise<ListedLetter[]> {
-  const { all, ids, stream, outcome, keys, limit } = listing;
+  const { all, ids, stream, outcome, keys, consumer, limit } = listing;
   const rows = await session.query({
     text: `select id, state, outcome, stream, consumer, position, event_id, subject, key, type, attempts,
-                  to_json(first_failed_at) #>> '{}', to_json(last_failed_at) #>> '{}', reason
+                  to_json(first_failed_at) #>> '{}', to_json(last_failed_at) #>> '{}', reason, history
              from postcommit.dead_letters
             where ($1::boolean or state in ('marking', 'parked', 'held', 'retrying'))
               and ($2::int8[] is null or id = any($2)) and ($3::text is null or stream = $3)
               and ($4::text is null or outcome = $4) and ($5::text[] is null or key = any($5))
+              and ($7::text is null or consumer = $7)
             order by id limit $6`,
-    values: [all, ids ?? null, stream ?? null, outcome ?? null, keys ?? null, limit],
+    values: [all, ids ?? null, stream ?? null, outcome ?? null, keys ?? null, limit, consumer ?? null],
   });
   return rows.map((row) => ({
     id: Number(row[0]),
@@ -56,6 +61,7 @@ export async function listLetters(session: Session, listing: Listing): Promise<L
     firstFailedAt: row[11] as string,
     lastFailedAt: row[12] as string,
     reason: row[13] as string,
+    history: JSON.parse(row[14] ?? '[]') as FailedAttempt[],
   }));
 }
 

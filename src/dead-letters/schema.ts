@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import { bigint, index, integer, jsonb, text, timestamp, uniqueIndex } from 'drizzle-orm/pg-core';
 import { bytea } from '../postgres/column-types.ts';
 import { postcommitSchema } from '../postgres/schema-name.ts';
+import type { FailedAttempt } from './failures-schema.ts';
 
 /**
  * Events set aside: by the relay (`consumer` null, the outbox row keeps the content, `position` names it)
@@ -39,9 +40,12 @@ export const deadLetters = postcommitSchema.table(
       .$type<'refused' | 'misrouted' | 'moved' | 'held' | 'failed'>()
       .notNull()
       .default('refused'),
+    /** A consumer's last attempts, oldest first. */
+    history: jsonb().$type<readonly FailedAttempt[]>().notNull().default([]),
   },
   (table) => [
     index('dead_letters_state').on(table.state, table.id),
+    index('dead_letters_consumer').on(table.consumer, table.state).where(sql`consumer is not null`),
     uniqueIndex('dead_letters_position').on(table.position).where(sql`consumer is null`),
   ],
 );

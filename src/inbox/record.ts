@@ -1,43 +1,47 @@
+import { type ConsumerLease, leaseHeld } from '../lease/consumer-lease.ts';
 import type { Transaction } from '../postgres/transaction-handle.ts';
 
 /** What a consumer has seen: one message, and where it came from. */
 export interface InboxRecord {
-  /** Who keeps the record; the durable's name. */
-  readonly consumer: string;
   readonly eventId: string;
   readonly stream: string;
   readonly sequence: number;
 }
 
-/**
- * Records an event unless it was recorded before: false for a redelivery. While another transaction records the
- * same event, this one waits for its outcome, so that of two instances exactly one goes on.
- */
-export async function recordIfNew(transaction: Transaction, record: InboxRecord): Promise<boolean> {
-  const rows = await transaction.run(
-    `INSERT INTO postcommit.inbox (consumer, event_id, stream, sequence)
-     VALUES ($1::text, $2::text, $3::text, $4::text::bigint)
-     ON CONFLICT DO NOTHING RETURNING true AS recorded`,
-    [record.consumer, record.eventId, record.stream, String(record.sequence)],
-  );
-  return rows.length === 1;
-}
+/** `deposed`: another instance has taken over, and nothing was recorded. */
+export type Recorded =
+  | { readonly kind: 'recorded'; readonly fresh: ReadonlySet<string> }
+  | { readonly kind: 'deposed' };
 
 /**
- * Records many events of one consumer and returns the ids that were new. In the order of their ids: two instances
- * with overlapping batches wait for each other instead of deadlocking.
+ * Records events of one consumer unless they were recorded before. While another transaction records one of them, this one
+ * waits for its outcome, so that of two instances exactly one goes on. In the order of their ids: two instances with
+ * overlapping batches wait for each other instead of deadlocking. With a lease, only while that is held.
  */
-export async function recordNewOnes(
+export async function recordNew(
   transaction: Transaction,
-  { consumer, events }: { consumer: string; events: readonly Omit<InboxRecord, 'consumer'>[] },
-): Promise<Set<string>> {
+  options: {
+    readonly consumer: string;
+    readonly events: readonly InboxRecord[];
+    readonly lease?: ConsumerLease | undefined;
+  },
+): Promise<Recorded> {
+  const { consumer, events, lease } = options;
+  const parameters = [consumer, JSON.stringify(events)];
+  const held = lease === undefined ? 'true' : leaseHeld({ consumer: '$3::text', epoch: '$4::text::bigint' });
   const rows = await transaction.run(
-    `INSERT INTO postcommit.inbox (consumer, event_id, stream, sequence)
-     SELECT $1::text, "eventId", stream, sequence
-     FROM json_to_recordset($2::text::json) AS event ("eventId" text, stream text, sequence bigint)
-     ORDER BY "eventId"
-     ON CONFLICT DO NOTHING RETURNING event_id`,
-    [consumer, JSON.stringify(events)],
+    `WITH ruling AS MATERIALIZED (SELECT ${held} AS held),
+          recorded AS (
+            INSERT INTO postcommit.inbox (consumer, event_id, stream, sequence)
+            SELECT $1::text, "eventId", stream, sequence
+              FROM json_to_recordset($2::text::json) AS event ("eventId" text, stream text, sequence bigint), ruling
+             WHERE ruling.held
+             ORDER BY "eventId"
+            ON CONFLICT DO NOTHING RETURNING event_id)
+     SELECT ruling.held::text AS held, (SELECT json_agg(event_id)::text FROM recorded) AS fresh FROM ruling`,
+    lease === undefined ? parameters : [...parameters, lease.consumer, String(lease.epoch)],
   );
-  return new Set(rows.map((row) => String(row.event_id)));
+  if (rows[0]?.held !== 'true') return { kind: 'deposed' };
+  const fresh = JSON.parse(String(rows[0].fresh ?? '[]')) as string[];
+  return { kind: 'recorded', fresh: new Set(fresh) };
 }

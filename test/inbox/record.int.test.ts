@@ -1,8 +1,8 @@
 import { drizzle } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type InboxRecord, recordIfNew, recordNewOnes } from '../../src/inbox/record.ts';
-import { recogniseTransaction } from '../../src/postgres/transaction-handle.ts';
+import { type InboxRecord, recordNew } from '../../src/inbox/record.ts';
+import { recogniseTransaction, type TransactionHandle } from '../../src/postgres/transaction-handle.ts';
 import { createMigratedDatabase, type ScratchDatabase } from '../support/services.ts';
 
 let database: ScratchDatabase;
@@ -22,13 +22,25 @@ beforeEach(async () => {
   await pool.query('TRUNCATE postcommit.inbox');
 });
 
-const record = (more: Partial<InboxRecord> = {}): InboxRecord => ({
-  consumer: 'billing',
-  eventId: 'e1',
-  stream: 's',
-  sequence: 1,
-  ...more,
-});
+type Draft = Partial<InboxRecord & { readonly consumer: string }>;
+
+async function recordIn(
+  handle: TransactionHandle,
+  { consumer = 'billing', ...more }: Draft = {},
+): Promise<boolean> {
+  const events = [{ eventId: 'e1', stream: 's', sequence: 1, ...more }];
+  const recorded = await recordNew(await recogniseTransaction(handle), { consumer, events });
+  return recorded.kind === 'recorded' && recorded.fresh.size === 1;
+}
+
+async function recordAll(
+  client: pg.PoolClient,
+  events: readonly InboxRecord[],
+): Promise<ReadonlySet<string>> {
+  const recorded = await recordNew(await recogniseTransaction(client), { consumer: 'billing', events });
+  if (recorded.kind === 'deposed') throw new Error('nobody took over');
+  return recorded.fresh;
+}
 
 async function begin(): Promise<{ client: pg.PoolClient; end(statement: string): Promise<void> }> {
   const client = await pool.connect();
@@ -49,8 +61,7 @@ async function inTransaction<Result>(work: (client: pg.PoolClient) => Promise<Re
   return result;
 }
 
-const recordOne = (more?: Partial<InboxRecord>) =>
-  inTransaction(async (client) => recordIfNew(await recogniseTransaction(client), record(more)));
+const recordOne = (more?: Draft) => inTransaction((client) => recordIn(client, more));
 
 test('an event is new once for each consumer', async () => {
   expect(await recordOne()).toBe(true);
@@ -67,7 +78,7 @@ test('an event is new once for each consumer', async () => {
 
 test('what rolled back is new again', async () => {
   const { client, end } = await begin();
-  expect(await recordIfNew(await recogniseTransaction(client), record())).toBe(true);
+  expect(await recordIn(client)).toBe(true);
   await end('ROLLBACK');
   expect(await recordOne()).toBe(true);
 });
@@ -77,7 +88,7 @@ test.each([
   ['ROLLBACK', true],
 ])('a second transaction waits for the outcome of the first: %s', async (outcome, isNew) => {
   const first = await begin();
-  await recordIfNew(await recogniseTransaction(first.client), record());
+  await recordIn(first.client);
   const second = recordOne();
   const blocked =
     "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
@@ -89,9 +100,7 @@ test.each([
 test('of many events the new ones are told, also within one call', async () => {
   await recordOne({ eventId: 'known' });
   const events = ['a', 'known', 'b', 'a'].map((eventId, i) => ({ eventId, stream: 's', sequence: 10 + i }));
-  const fresh = await inTransaction(async (client) =>
-    recordNewOnes(await recogniseTransaction(client), { consumer: 'billing', events }),
-  );
+  const fresh = await inTransaction((client) => recordAll(client, events));
   expect([...fresh].sort()).toEqual(['a', 'b']);
   const { rows } = await pool.query(
     "SELECT event_id, sequence FROM postcommit.inbox WHERE event_id <> 'known'",
@@ -101,10 +110,7 @@ test('of many events the new ones are told, also within one call', async () => {
 
 test('overlapping batches in opposite orders wait for each other and do not deadlock', async () => {
   const events = Array.from({ length: 500 }, (_, i) => ({ eventId: `e${i}`, stream: 's', sequence: i }));
-  const run = (batch: typeof events) =>
-    inTransaction(async (client) =>
-      recordNewOnes(await recogniseTransaction(client), { consumer: 'billing', events: batch }),
-    );
+  const run = (batch: typeof events) => inTransaction((client) => recordAll(client, batch));
   const sizes = await Promise.all([
     run(events),
     run(events.toReversed()),
@@ -116,7 +122,7 @@ test('overlapping batches in opposite orders wait for each other and do not dead
 
 test('it records through a Drizzle transaction too', async () => {
   const db = drizzle(pool);
-  const once = () => db.transaction(async (tx) => recordIfNew(await recogniseTransaction(tx), record()));
+  const once = () => db.transaction((tx) => recordIn(tx));
   expect([await once(), await once()]).toEqual([true, false]);
 });
 

@@ -1,0 +1,131 @@
+import pg from 'pg';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { recordNew } from '../../src/inbox/record.ts';
+import {
+  type ConsumerLease,
+  type ConsumerLeaseTerms,
+  endPredecessors,
+  enterEffects,
+  holdConsumerLock,
+  type Run,
+  releaseConsumerLease,
+  renewConsumerLease,
+  takeConsumerLease,
+} from '../../src/lease/consumer-lease.ts';
+import { recogniseTransaction } from '../../src/postgres/transaction-handle.ts';
+import { createMigratedDatabase, type ScratchDatabase, scratchName } from '../support/services.ts';
+
+let database: ScratchDatabase;
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+});
+afterAll(() => database?.drop());
+
+interface Instance {
+  readonly client: pg.Client;
+  readonly run: Run;
+  take(more?: Partial<ConsumerLeaseTerms>): Promise<ConsumerLease | null>;
+  die(): Promise<void>;
+}
+
+async function instance(consumer: string, name: string): Promise<Instance> {
+  const client = new pg.Client({ connectionString: database.url });
+  client.on('error', () => undefined);
+  await client.connect();
+  const run: Run = async (text, values) => (await client.query(text, [...values])).rows;
+  const die = () => client.end();
+  onTestFinished(() => die().catch(() => undefined));
+  return {
+    client,
+    run,
+    async take(more = {}) {
+      const terms = { consumer, member: name, ttlMs: 60_000, timeOnly: false, ...more };
+      const epoch = await takeConsumerLease(run, terms);
+      return epoch === null ? null : { consumer, epoch };
+    },
+    die,
+  };
+}
+
+async function pair(): Promise<[Instance, Instance]> {
+  const consumer = scratchName('consumer');
+  return [await instance(consumer, 'one'), await instance(consumer, 'two')];
+}
+
+test('one of two has it; the other as soon as the session of the first is gone, under the next epoch', async () => {
+  const [one, two] = await pair();
+  expect(await one.take()).toMatchObject({ epoch: 1 });
+  expect(await two.take()).toBeNull();
+  await one.die();
+  await expect.poll(() => two.take()).toMatchObject({ epoch: 2 });
+});
+
+test('consumers do not mind each other', async () => {
+  const [one] = await pair();
+  const [other] = await pair();
+  expect([await one.take(), await other.take()]).toMatchObject([{ epoch: 1 }, { epoch: 1 }]);
+});
+
+test('one that hangs loses it when its time is over, and cannot renew it', async () => {
+  const [one, two] = await pair();
+  const first = await one.take({ ttlMs: 100 });
+  if (first === null) throw new Error('nobody had it');
+  expect(await renewConsumerLease(one.run, first, 100)).toBe(true);
+  const taken: (ConsumerLease | null)[] = [];
+  await expect.poll(async () => taken.push(await two.take()) && taken.at(-1)).toMatchObject({ epoch: 2 });
+  expect(taken[0]).toBeNull();
+  expect(await renewConsumerLease(one.run, first, 100)).toBe(false);
+  // It still has the lock, which says that its holder is alive: that is taken from it.
+  const second = { consumer: first.consumer, epoch: 2 };
+  expect(await holdConsumerLock(two.run, second)).toBe(false);
+  expect(await endPredecessors(two.run, second, { timeOnly: false })).toBe(1);
+  await expect.poll(() => holdConsumerLock(two.run, second)).toBe(true);
+  await expect(one.run('select 1', [])).rejects.toThrow();
+});
+
+test('a released lease is free at once', async () => {
+  const [one, two] = await pair();
+  const first = await one.take({ timeOnly: true });
+  if (first === null) throw new Error('nobody had it');
+  expect(await two.take()).toBeNull();
+  await releaseConsumerLease(one.run, first);
+  expect(await two.take()).toMatchObject({ epoch: 2 });
+});
+
+test('one that has no session is alive as long as its time says, however free the lock is', async () => {
+  const [one, two] = await pair();
+  expect(await one.take({ timeOnly: true })).toMatchObject({ epoch: 1 });
+  expect(await two.take()).toBeNull();
+  expect(await two.take({ timeOnly: true })).toBeNull();
+  await one.client.query(`update postcommit.consumer_leases set expires_at = now() - interval '1 second'`);
+  expect(await two.take({ timeOnly: true })).toMatchObject({ epoch: 2 });
+});
+
+test('effects that a former instance has under way are ended; those that it begins later record nothing', async () => {
+  const [one, two] = await pair();
+  const first = await one.take();
+  if (first === null) throw new Error('nobody had it');
+  const worker = await instance(first.consumer, 'worker of one');
+  await worker.client.query('begin');
+  await enterEffects(await recogniseTransaction(worker.client), first);
+  const events = [{ eventId: 'e1', stream: 's', sequence: 1 }];
+  const record = async (client: pg.Client, lease: ConsumerLease) =>
+    recordNew(await recogniseTransaction(client), { consumer: first.consumer, events, lease });
+  expect(await record(worker.client, first)).toMatchObject({ kind: 'recorded' });
+  await one.die();
+  await expect.poll(() => two.take()).toMatchObject({ epoch: 2 });
+  const second = { ...first, epoch: 2 };
+  expect(await endPredecessors(two.run, second, { timeOnly: false })).toBe(1);
+  await expect.poll(() => endPredecessors(two.run, second, { timeOnly: false })).toBe(0);
+  await expect(worker.client.query('commit')).rejects.toThrow();
+
+  const late = await instance(first.consumer, 'late worker of one');
+  await late.client.query('begin');
+  await enterEffects(await recogniseTransaction(late.client), first);
+  expect(await record(late.client, first)).toEqual({ kind: 'deposed' });
+  await late.client.query('rollback');
+  await two.client.query('begin');
+  await enterEffects(await recogniseTransaction(two.client), second);
+  expect(await record(two.client, second)).toEqual({ kind: 'recorded', fresh: new Set(['e1']) });
+  await two.client.query('commit');
+});
