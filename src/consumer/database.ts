@@ -44,6 +44,7 @@ const COMMIT_DURABLY = 'SET LOCAL synchronous_commit = on';
 export function createTransact<Database extends ConsumerDatabase>(
   database: Database,
 ): Transact<TransactionOf<Database>> {
+  refuseSingleClient(database);
   if (isDrizzle(database)) return drizzleTransact(database) as Transact<TransactionOf<Database>>;
   if (typeof database?.connect === 'function' && 'totalCount' in database) {
     return poolTransact(database) as Transact<unknown> as Transact<TransactionOf<Database>>;
@@ -52,6 +53,19 @@ export function createTransact<Database extends ConsumerDatabase>(
     'config-invalid',
     'consume() needs `db`: a pg.Pool or a Drizzle database',
     'A single client cannot serve: each message takes a transaction of its own.',
+  );
+}
+
+/** On one connection the transactions of others would end the handler's. */
+function refuseSingleClient(database: ConsumerDatabase): void {
+  const client = (database as { readonly $client?: unknown } | undefined)?.$client;
+  const isSingle =
+    typeof client === 'object' && client !== null && 'escapeLiteral' in client && !('totalCount' in client);
+  if (!isSingle) return;
+  throw new PostcommitError(
+    'config-invalid',
+    'the Drizzle database in `db` has a single client, and consume() needs several connections',
+    'Make it from a pg.Pool: drizzle(new Pool({ connectionString })).',
   );
 }
 

@@ -1,7 +1,8 @@
+export type { ConsumedEvent, DeliverPolicy } from '../jetstream/index.ts';
 export { createMetrics, type Metrics } from '../telemetry/metrics.ts';
-export { consume } from './consume.ts';
+export { consume, consumeBatches } from './consume.ts';
 export type { ConsumerDatabase, DrizzleDatabase, PgClient, PgPool, TransactionOf } from './database.ts';
-export type { DeliverPolicy } from './durable.ts';
-export type { ConsumedEvent } from './event.ts';
-export type { ConsumeOptions, Handler, HandlerContext } from './options.ts';
+export { Reject, Retry } from './errors.ts';
+export type { Role } from './lead/campaign.ts';
+export type { BatchHandler, ConsumeOptions, ConsumerOrder, Handler, HandlerContext } from './options.ts';
 export type { Consumer, StopOptions } from './running.ts';

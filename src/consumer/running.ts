@@ -1,20 +1,30 @@
 import { PostcommitError } from '../errors.ts';
+import { recordedAmong } from '../inbox/recorded.ts';
 import type { BrokerLink } from '../jetstream/index.ts';
+import type { ConsumerLease } from '../lease/consumer-lease.ts';
 import { sleep } from '../lifecycle/abort.ts';
-import type { Transact } from './database.ts';
-import { type DeliverOptions, deliver } from './deliver.ts';
-import type { DurableOutcome, DurableState } from './durable.ts';
-import { keepPulling } from './keep-pulling.ts';
-import type { ConsumerSettings, Handler } from './options.ts';
-import { createPull, type Pull } from './pull.ts';
+import { recogniseTransaction, type TransactionHandle } from '../postgres/transaction-handle.ts';
+import type { ConsumerDatabase, Transact } from './database.ts';
+import type { DurableOutcome, DurableState } from './delivery/durable.ts';
+import { campaign, type Role } from './lead/campaign.ts';
+import { openLeaseSession } from './lead/lease-session.ts';
+import type { ConsumerSettings } from './options.ts';
+import { createTerm, type Term } from './term.ts';
 import { createTroubleLog } from './trouble.ts';
+import { keepUp } from './upkeep.ts';
+import type { Job } from './work/job.ts';
+import { offerRetriedLetters } from './work/retried-letters.ts';
+import { createSchedule } from './work/schedule.ts';
+import { type Work, workOff } from './work/worker.ts';
 
 /** A consumer at work. */
 export interface Consumer extends AsyncDisposable {
-  /** Resolves when the durable stands and messages are asked for. */
+  /** Resolves when the durable stands and messages are asked for, or when another instance does that and this one stands by. */
   readonly ready: Promise<void>;
   /** Resolves after `stop()`; rejects if a connection of the caller's was closed under the consumer. */
   readonly closed: Promise<void>;
+  /** Whether this instance works. With `order: 'none'` each does. */
+  readonly role: Role;
   /**
    * Takes no more messages, lets running handlers finish and hands everything else back at once. After `graceMs`
    * (default 10,000) the handlers' signal aborts, and a second later they are left behind: what they still commit
@@ -30,8 +40,9 @@ export interface StopOptions {
 export interface ConsumerParts<Tx> {
   readonly settings: ConsumerSettings;
   readonly link: BrokerLink;
+  readonly db: ConsumerDatabase;
   readonly transact: Transact<Tx>;
-  readonly handler: Handler<Tx>;
+  readonly work: Work<Tx>;
   /** Finds or creates the durable. */
   readonly find: () => Promise<DurableOutcome>;
   /** Closes what was opened for this consumer. */
@@ -41,38 +52,95 @@ export interface ConsumerParts<Tx> {
 /** For a handler that heeds its signal to unwind, and for the server to confirm. */
 const LAST_MOMENT_MS = 1_000;
 
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: what lives as long as the consumer, in one place.
 export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
-  const { settings, link, find, release } = parts;
+  const { settings, link, release, transact } = parts;
   const stopping = new AbortController();
   const aborting = new AbortController();
   const ready = createDeferred();
   const closed = createDeferred();
+  const drained = createDeferred();
   const trouble = createTroubleLog(settings.logger, settings.durable);
-  const pull = createPull({ ...settings, link });
-  const keepAlive = createKeepAlive(pull);
   const noteDifferences = createDifferenceLog(settings);
-
-  const onFound = (state: DurableState) => {
-    keepAlive.every(state.ackWaitMs / 3);
-    noteDifferences(state.differences);
-    ready.resolve();
+  let role: Role = settings.order === 'none' ? 'active' : 'standby';
+  let term: Term | undefined;
+  let depose: (job: Job) => void = () => undefined;
+  const schedule = createSchedule({ onRoom: () => term?.ask() });
+  const worker = {
+    ...parts,
+    schedule,
+    trouble,
+    onDeposed: (job: Job) => depose(job),
+    stopping: stopping.signal,
+    aborting: aborting.signal,
   };
-  const deliverOptions = { ...parts, trouble, stopping: stopping.signal, aborting: aborting.signal };
-  const workers = Promise.all(Array.from({ length: settings.concurrency }, () => work(pull, deliverOptions)));
-  const pulling = keepPulling({ link, pull, trouble, find, onFound, signal: stopping.signal });
+  const workers = Promise.all(Array.from({ length: settings.concurrency }, () => workOff(worker)));
+  const upkeep = keepUp({ settings, link, transact, trouble, signal: stopping.signal });
+
+  const serve = async (lease: ConsumerLease | undefined, signal: AbortSignal): Promise<void> => {
+    const deposed = new AbortController();
+    depose = ({ lease: of }) => {
+      if (of?.epoch === lease?.epoch) deposed.abort();
+    };
+    const ended = AbortSignal.any([signal, deposed.signal]);
+    const onFound = (state: DurableState) => {
+      noteDifferences(state.differences);
+      ready.resolve();
+    };
+    const recorded = (eventIds: readonly string[]) =>
+      transact(async (tx) =>
+        recordedAmong(await recogniseTransaction(tx as TransactionHandle), {
+          consumer: settings.durable,
+          eventIds,
+        }),
+      );
+    const current = createTerm({ ...parts, schedule, trouble, lease, onFound, recorded });
+    term = current;
+    const letters = offerRetriedLetters({ settings, transact, schedule, trouble, lease, signal: ended });
+    const error = await current.run(ended);
+    deposed.abort();
+    await letters;
+    if (error !== undefined) void fail(error);
+    if (stopping.signal.aborted) await drained.promise;
+    else {
+      schedule.clear();
+      current.leaveAll();
+    }
+  };
+  const serving =
+    settings.order === 'none'
+      ? serve(undefined, stopping.signal)
+      : campaign({
+          consumer: `${settings.stream}/${settings.durable}`,
+          ttlMs: settings.leaseTtlMs,
+          trouble,
+          openSession: () => openLeaseSession(parts.db, transact),
+          onRole(next) {
+            if (role !== next)
+              settings.logger.info({ event: 'consumer-role', consumer: settings.durable, role: next });
+            role = next;
+          },
+          onStandby: () => ready.resolve(),
+          serve,
+          signal: stopping.signal,
+        });
 
   const shutDown = async ({ graceMs = 10_000 }: StopOptions = {}) => {
     stopping.abort();
-    await within(pull.stop(), LAST_MOMENT_MS);
+    const waiting = schedule.close();
+    await within(term?.stopped ?? Promise.resolve(), LAST_MOMENT_MS);
+    // Those that came meanwhile, too.
+    for (const { delivery } of [...waiting, ...schedule.clear()]) delivery?.nak(0);
     if (!(await within(workers, graceMs))) {
       aborting.abort();
       await within(workers, LAST_MOMENT_MS);
     }
-    keepAlive.stop();
-    const left = pull.handBackAll();
+    const left = term?.handBackAll() ?? 0;
     if (left > 0)
       settings.logger.warn({ event: 'consumer-left-handlers', count: left }, 'Handlers were left behind');
     if (link.connected) await within(link.connection.flush(), LAST_MOMENT_MS);
+    drained.resolve();
+    await within(Promise.all([serving, upkeep]), LAST_MOMENT_MS);
     await release();
     ready.reject(neverFound(settings));
   };
@@ -81,8 +149,7 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
     stopped ??= shutDown(options).then(closed.resolve, closed.reject);
     return stopped;
   };
-  void pulling.then(async (error) => {
-    if (error === undefined) return;
+  async function fail(error: PostcommitError): Promise<void> {
     settings.logger.error(
       { event: 'consumer-failed', consumer: settings.durable, reason: error.message },
       error.hint,
@@ -90,16 +157,16 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
     ready.reject(error);
     closed.reject(error);
     await stop();
-  });
-  return { ready: ready.promise, closed: closed.promise, stop, [Symbol.asyncDispose]: stop };
-}
-
-async function work<Tx>(pull: Pull, options: DeliverOptions<Tx>): Promise<void> {
-  const { durable, metrics } = options.settings;
-  for (let delivery = await pull.next(); delivery !== undefined; delivery = await pull.next()) {
-    const result = await deliver(delivery, options);
-    if (result !== undefined) metrics?.consumedEvents.inc({ consumer: durable, result });
   }
+  return {
+    ready: ready.promise,
+    closed: closed.promise,
+    get role() {
+      return role;
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
 }
 
 function neverFound({ stream, durable }: ConsumerSettings): PostcommitError {
@@ -108,18 +175,6 @@ function neverFound({ stream, durable }: ConsumerSettings): PostcommitError {
     `the consumer was stopped before its durable '${durable}' stood on the stream '${stream}'`,
     'The warnings it logged say what was in the way.',
   );
-}
-
-/** Without it, what waits behind a slow handler or an outage would be delivered again. */
-function createKeepAlive(pull: Pull) {
-  let timer: NodeJS.Timeout | undefined;
-  return {
-    every(ms: number) {
-      clearInterval(timer);
-      timer = setInterval(() => pull.keepAlive(), ms);
-    },
-    stop: () => clearInterval(timer),
-  };
 }
 
 /** Says once, not at each reconnect, what about the durable is not as asked for. */

@@ -53,6 +53,8 @@ export interface StreamDefinition {
   readonly maxBytes?: number;
   readonly maxAgeMs?: number;
   readonly maxMessageSize?: number;
+  /** Of each subject the newest so many. Default: all. */
+  readonly maxMessagesPerSubject?: number;
   /**
    * How long the server remembers message ids, at about 350 bytes each. Default 30,000: `stream` ordering needs
    * none, `key` ordering repeats a publish within half of it, and that must be longer than an ack timeout.
@@ -138,7 +140,7 @@ function rawConfig(definition: StreamDefinition): object {
     max_bytes: definition.maxBytes ?? -1,
     max_age: maxAgeMs * NANOS_PER_MS,
     max_msg_size: definition.maxMessageSize ?? -1,
-    max_msgs_per_subject: -1,
+    max_msgs_per_subject: definition.maxMessagesPerSubject ?? -1,
     max_consumers: -1,
     duplicate_window: windowMs * NANOS_PER_MS,
   };

@@ -60,6 +60,11 @@ test.each<{ what: string; harm: (evidence: Draft) => void; violation: RegExp }>(
     violation: /^G5 effects: 1: .* 2 effects/,
   },
   {
+    what: 'effects in the wrong order',
+    harm: ({ effects }) => effects.push(...effects.splice(0, 1)),
+    violation: /^G5 order of effects: 1: ada: version 1 after version 3/,
+  },
+  {
     what: 'no effect',
     harm: ({ effects }) => effects.pop(),
     violation: /^G5 effects: 1: bob version 3 .* had none/,

@@ -117,7 +117,7 @@ test('runs as many handlers at a time as asked for', async () => {
       await all.done;
       await effect(event, context);
     },
-    { concurrency: 4 },
+    { concurrency: 4, order: 'none' },
   );
   await here.untilSettled();
   expect(await here.effects()).toHaveLength(4);
@@ -145,10 +145,10 @@ test('a handler that throws leaves no effect and no inbox row, and gets the even
   expect(await here.counted('failed')).toBe(3);
 });
 
-test('an event whose handler fails does not hold up the others', async () => {
+test('an event whose handler fails does not hold up those of other keys', async () => {
   const here = await scene();
-  await here.publish('poison');
-  await here.publish('good');
+  await here.publish('poison', { 'Postcommit-Key': 'a' });
+  await here.publish('good', { 'Postcommit-Key': 'b' });
   const good = signal();
   await start(here, async (event, context) => {
     if (event.json() === 'poison') throw new Error('never');
@@ -158,6 +158,56 @@ test('an event whose handler fails does not hold up the others', async () => {
   await good.fired;
   await expect.poll(() => here.effects()).toEqual([`${here.stream}:2`]);
 });
+
+test('keys run side by side, the events of one key never do', async () => {
+  const here = await scene();
+  for (let i = 0; i < 30; i++) await here.publish(i, { 'Postcommit-Key': `key-${i % 3}` });
+  const running = new Map<string | null, number>();
+  const all = countdown(3);
+  let together = 0;
+  await start(
+    here,
+    async (event, context) => {
+      const own = (running.get(event.key) ?? 0) + 1;
+      running.set(event.key, own);
+      together = Math.max(together, own);
+      all.call();
+      await all.done; // The first of each key wait for each other.
+      await effect(event, context);
+      running.set(event.key, (running.get(event.key) ?? 0) - 1);
+    },
+    { concurrency: 3 },
+  );
+  await here.untilSettled();
+  expect(together).toBe(1);
+  expect(await here.effects()).toHaveLength(30);
+});
+
+test.each([
+  { order: 'key', expected: { failed: ['a1', 'a2', 'a3'], first: 'b1' } },
+  { order: 'stream', expected: { failed: ['a1', 'a2', 'a3'], first: 'a1' } },
+] as const)(
+  'order $order: behind one that fails its line waits, and nothing else',
+  async ({ order, expected }) => {
+    const here = await scene();
+    for (const name of ['a1', 'b1', 'a2', 'b2', 'a3'])
+      await here.publish(name, { 'Postcommit-Key': name.slice(0, 1), 'Postcommit-Event-Id': name });
+    let failures = 0;
+    await start(
+      here,
+      async (event, context) => {
+        if (event.id === 'a1' && failures++ < 3) throw new Error('not yet');
+        await effect(event, context);
+      },
+      { order, concurrency: 2, backoff: { firstMs: 50, maxMs: 50 } },
+    );
+    await here.untilSettled();
+    const effects = await here.effects();
+    expect(effects[0]).toBe(expected.first);
+    expect(effects.filter((id) => id.startsWith('a'))).toEqual(expected.failed);
+    if (order === 'stream') expect(effects).toEqual(['a1', 'b1', 'a2', 'b2', 'a3']);
+  },
+);
 
 test('a handler that swallows a failed statement has failed', async () => {
   const here = await scene();
@@ -234,7 +284,8 @@ test('two instances racing for an event have one effect', async () => {
   // Two messages with one id: each instance gets one, and both handlers would run at the same time.
   for (let i = 0; i < 40; i++)
     await here.publish(i, { 'Postcommit-Event-Id': i % 2 === 0 ? id : `${id}-${i}` });
-  await Promise.all([start(here, effect, { prefetch: 1 }), start(here, effect, { prefetch: 1 })]);
+  const shared = { prefetch: 1, order: 'none' } as const;
+  await Promise.all([start(here, effect, shared), start(here, effect, shared)]);
   await here.untilSettled();
   const effects = await here.effects();
   expect(effects.filter((effectId) => effectId === id)).toHaveLength(1);
@@ -256,7 +307,7 @@ test('a second delivery waits for the outcome of the first, and runs when that f
       await leave.fired;
       throw new Error('the first one fails');
     },
-    { concurrency: 2 },
+    { concurrency: 2, order: 'none' },
   );
   await entered.fired;
   await here.publish('second', { 'Postcommit-Event-Id': id });

@@ -65,3 +65,14 @@ test('an outage in the midst of a Drizzle handler neither ends the process nor u
   expect(deliveries).toEqual([1, 1]);
   expect(await here.counted('failed')).toBe(0);
 });
+
+test('a Drizzle database on a single client is refused: the transactions of others would end the handler', async () => {
+  const here = await scene();
+  const client = new pg.Client({ connectionString: here.database.url });
+  await client.connect();
+  onTestFinished(() => client.end());
+  await expect(consume({ ...here.options, db: drizzle(client) }, () => undefined)).rejects.toMatchObject({
+    code: 'config-invalid',
+    hint: expect.stringContaining('pg.Pool'),
+  });
+});

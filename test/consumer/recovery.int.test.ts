@@ -1,8 +1,9 @@
 import { Writable } from 'node:stream';
 import pg from 'pg';
-import { expect, onTestFinished, test } from 'vitest';
-import { type ConsumeOptions, consume, type Handler } from '../../src/consumer/index.ts';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { type ConsumeOptions, consume, type Handler, Retry } from '../../src/consumer/index.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
+import { startNatsWithStore } from '../support/nats-with-store.ts';
 import { startNats, startPostgres } from '../support/services.ts';
 import { createScene, effect, type Scene, type SceneOptions, signal } from './scene.ts';
 
@@ -24,6 +25,8 @@ function recordLogs() {
   return { lines, logger: createLogger({ destination }) };
 }
 
+const UNAVAILABLE = { key: 'consumer-lease-unavailable', none: 'consumer-database-unavailable' };
+
 async function start(
   { options }: Scene,
   handler: Handler<pg.PoolClient> = effect,
@@ -34,48 +37,55 @@ async function start(
   return consumer;
 }
 
-test('an outage of the database pauses: nothing is handed back, and everything has one effect afterwards', async () => {
-  const postgres = await startPostgres();
-  onTestFinished(() => postgres[Symbol.asyncDispose]());
-  const here = await scene({ databaseUrl: postgres.url });
-  const { lines, logger } = recordLogs();
-  const handedBack: string[] = [];
-  const deliveries: number[] = [];
-  here.connection.subscribe(`$JS.ACK.${here.stream}.>`, {
-    callback(_, message) {
-      if (message.string().startsWith('-NAK')) handedBack.push(message.subject);
-    },
-  });
-  const entered = signal();
-  const leave = signal();
-  await start(
-    here,
-    async (event, context) => {
-      deliveries.push(event.deliveryCount);
-      entered.fire();
-      await leave.fired;
-      await effect(event, context);
-    },
-    { logger, prefetch: 8, ackWaitMs: 1_000 },
-  );
-  for (let i = 0; i < 30; i++) await here.publish(i);
-  await entered.fired;
-  // In the midst of a handler, whose client has no statement running.
-  await postgres.stop('immediate');
-  leave.fire();
-  const outages = () => lines.filter(({ event }) => event === 'consumer-database-unavailable');
-  // Longer than the ack wait.
-  await expect.poll(() => outages().length, { timeout: 20_000 }).toBe(3);
-  expect((await here.jsm.consumers.info(here.stream, here.durable)).num_ack_pending).toBeLessThanOrEqual(8);
-  await postgres.start();
-  await here.untilSettled();
-  expect(await here.effects()).toEqual(Array.from({ length: 30 }, (_, i) => `${here.stream}:${i + 1}`));
-  expect(handedBack).toEqual([]);
-  expect(Math.max(...deliveries)).toBe(1);
-  expect(await here.counted('failed')).toBe(0);
-  const pauses = outages().map(({ at }, i, all) => at - (all[i - 1]?.at ?? Number.NEGATIVE_INFINITY));
-  expect(Math.min(...pauses)).toBeGreaterThan(950);
-});
+test.each([
+  // Where an order is kept the lease is lost with the database, and what was delivered is read from the stream afterwards.
+  { order: 'key', deliveredAtMost: 2 },
+  { order: 'none', deliveredAtMost: 1 },
+] as const)(
+  'an outage of the database pauses: nothing is handed back, and everything has one effect afterwards ($order)',
+  async ({ order, deliveredAtMost }) => {
+    const postgres = await startPostgres();
+    onTestFinished(() => postgres[Symbol.asyncDispose]());
+    const here = await scene({ databaseUrl: postgres.url });
+    const { lines, logger } = recordLogs();
+    const handedBack: string[] = [];
+    const deliveries: number[] = [];
+    here.connection.subscribe(`$JS.ACK.${here.stream}.>`, {
+      callback(_, message) {
+        if (message.string().startsWith('-NAK')) handedBack.push(message.subject);
+      },
+    });
+    const entered = signal();
+    const leave = signal();
+    await start(
+      here,
+      async (event, context) => {
+        deliveries.push(event.deliveryCount);
+        entered.fire();
+        await leave.fired;
+        await effect(event, context);
+      },
+      { logger, order, prefetch: 8, ackWaitMs: 1_000 },
+    );
+    for (let i = 0; i < 30; i++) await here.publish(i);
+    await entered.fired;
+    // In the midst of a handler, whose client has no statement running.
+    await postgres.stop('immediate');
+    leave.fire();
+    const outages = () => lines.filter(({ event }) => event === UNAVAILABLE[order]);
+    // Longer than the ack wait.
+    await expect.poll(() => outages().length, { timeout: 20_000 }).toBe(3);
+    expect((await here.jsm.consumers.info(here.stream, here.durable)).num_ack_pending).toBeLessThanOrEqual(8);
+    await postgres.start();
+    await here.untilSettled();
+    expect(await here.effects()).toEqual(Array.from({ length: 30 }, (_, i) => `${here.stream}:${i + 1}`));
+    expect(handedBack).toEqual([]);
+    expect(Math.max(...deliveries)).toBeLessThanOrEqual(deliveredAtMost);
+    expect(await here.counted('failed')).toBe(0);
+    const pauses = outages().map(({ at }, i, all) => at - (all[i - 1]?.at ?? Number.NEGATIVE_INFINITY));
+    expect(Math.min(...pauses)).toBeGreaterThan(950);
+  },
+);
 
 test('a pool nobody listens to does not end the process when its database restarts', async () => {
   const postgres = await startPostgres();
@@ -176,6 +186,136 @@ test('a stream that does not exist yet is waited for, and one that was recreated
   await here.publish('first of the new one', { 'Nats-Msg-Id': 'b' });
   await here.untilSettledWhenBack();
   expect(await here.effects()).toEqual(['a', 'b']);
+});
+
+test.each(['key', 'none'] as const)(
+  'a stream that has lost its tail, and with it what the durable knew: what comes in its place is consumed (%s)',
+  async (order) => {
+    const nats = await startNatsWithStore(startNats);
+    onTestFinished(() => nats[Symbol.asyncDispose]());
+    const here = await scene({ nats: nats.url });
+    const publish = async (name: string, count: number) => {
+      for (let i = 0; i < count; i++)
+        await here.publish(i, { 'Postcommit-Key': `key-${i % 2}`, 'Postcommit-Event-Id': `${name}-${i}` });
+    };
+    await start(here, effect, { order, ackWaitMs: 1_000, concurrency: 2 });
+    const count = async () => (await here.effects()).length;
+    await publish('kept', 10);
+    await expect.poll(count, { timeout: 10_000 }).toBe(10);
+    await nats.keepStore();
+    await vi.waitFor(() => publish('lost', 5), { timeout: 10_000, interval: 100 });
+    await expect.poll(count, { timeout: 15_000 }).toBe(15);
+    await nats.restoreStore();
+    await vi.waitFor(() => here.jsm.streams.info(here.stream), { timeout: 10_000, interval: 100 });
+    expect((await here.jsm.streams.info(here.stream)).state.last_seq).toBe(10);
+    await publish('new', 8);
+    await expect.poll(count, { timeout: 15_000 }).toBe(23);
+    await here.untilSettledWhenBack();
+    const effects = await here.effects();
+    expect(new Set(effects).size).toBe(23);
+    if (order === 'key')
+      for (const key of [0, 1])
+        expect(effects.filter((id) => id.startsWith('new') && Number(id.split('-')[1]) % 2 === key)).toEqual(
+          [0, 2, 4, 6].map((i) => `new-${i + key}`),
+        );
+  },
+);
+
+test('a durable that began with new messages, and whose first one fails: the next instance reads no history', async () => {
+  const here = await scene();
+  for (let i = 0; i < 20; i++) await here.publish(`old ${i}`);
+  let attempts = 0;
+  const failing = await start(
+    here,
+    () => {
+      attempts++;
+      throw new Retry(600_000);
+    },
+    { deliverPolicy: 'new' },
+  );
+  await failing.ready;
+  await here.publish('new', { 'Postcommit-Event-Id': 'new' });
+  await expect.poll(() => attempts).toBe(1);
+  await failing.stop();
+  await start(here, effect, { deliverPolicy: 'new' });
+  await expect.poll(() => here.effects(), { timeout: 10_000 }).toEqual(['new']);
+  await here.untilSettled();
+  expect(await here.effects()).toEqual(['new']);
+});
+
+test.each(['key', 'none'] as const)(
+  'another message at the sequence of one that is still in hand is not taken for it (%s)',
+  async (order) => {
+    const here = await scene();
+    const entered = signal();
+    const leave = signal();
+    await here.publish('former', { 'Postcommit-Event-Id': 'former', 'Postcommit-Key': 'a' });
+    await start(
+      here,
+      async (event, context) => {
+        if (event.id === 'former') {
+          entered.fire();
+          await leave.fired;
+        }
+        await effect(event, context);
+      },
+      { order, concurrency: 2, ackWaitMs: 1_000 },
+    );
+    await entered.fired;
+    await here.jsm.streams.delete(here.stream);
+    await here.jsm.streams.add({ name: here.stream, subjects: [`${here.stream}.>`] });
+    await here.publish('later', { 'Postcommit-Event-Id': 'later', 'Postcommit-Key': 'b' });
+    await expect.poll(() => here.effects(), { timeout: 20_000 }).toEqual(['later']);
+    leave.fire();
+    await expect.poll(() => here.effects(), { timeout: 10_000 }).toEqual(['later', 'former']);
+    await here.untilSettledWhenBack();
+  },
+);
+
+test('what lay at the same sequences of a former incarnation of the stream does not pass for done', async () => {
+  const here = await scene();
+  const publish = async (name: string) => {
+    for (let i = 0; i < 5; i++) await here.publish(i, { 'Postcommit-Event-Id': `${name}-${i}` });
+  };
+  await publish('old');
+  const first = await start(here);
+  await expect.poll(async () => (await here.effects()).length, { timeout: 10_000 }).toBe(5);
+  await first.stop();
+  await here.jsm.streams.delete(here.stream);
+  await here.jsm.streams.add({ name: here.stream, subjects: [`${here.stream}.>`] });
+  await publish('new');
+  let attempts = 0;
+  const second = await start(here, () => {
+    attempts++;
+    throw new Retry(600_000);
+  });
+  await expect.poll(() => attempts, { timeout: 10_000 }).toBe(1);
+  await second.stop();
+  await start(here);
+  await expect.poll(async () => (await here.effects()).length, { timeout: 10_000 }).toBe(10);
+  expect((await here.effects()).slice(5)).toEqual([0, 1, 2, 3, 4].map((i) => `new-${i}`));
+});
+
+test('consumers of a process do not take each other the connections away', async () => {
+  const here = await scene();
+  const few = new pg.Pool({ connectionString: here.database.url, max: 2 });
+  onTestFinished(() => few.end());
+  for (let i = 0; i < 10; i++) await here.publish(i);
+  const durables = Array.from({ length: 6 }, (_, i) => `consumer-${i}`);
+  await Promise.all(durables.map((durable) => start(here, effect, { durable, db: few })));
+  await expect.poll(async () => (await here.effects()).length, { timeout: 20_000 }).toBe(60);
+});
+
+test('durables of the same name on two streams work side by side', async () => {
+  const here = await scene();
+  const other = await scene();
+  await here.publish('here');
+  await other.publish('there');
+  const [one, two] = [await start(here), await start(here, effect, { stream: other.stream })];
+  await expect
+    .poll(async () => (await here.effects()).sort())
+    .toEqual([`${here.stream}:1`, `${other.stream}:1`].sort());
+  expect([one.role, two.role]).toEqual(['active', 'active']);
 });
 
 test('a connection that is closed under the consumer ends it, and says so', async () => {

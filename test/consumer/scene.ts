@@ -5,7 +5,13 @@ import { expect } from 'vitest';
 import type { ConsumedEvent, HandlerContext } from '../../src/consumer/index.ts';
 import { migrate } from '../../src/migrate/index.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
-import { createMigratedDatabase, natsUrl, type ScratchDatabase, scratchName } from '../support/services.ts';
+import {
+  createMigratedDatabase,
+  natsUrl,
+  replicas,
+  type ScratchDatabase,
+  scratchName,
+} from '../support/services.ts';
 
 /** A stream, a database with a table of effects, and what is needed to look at both. */
 export interface Scene extends AsyncDisposable {
@@ -42,10 +48,12 @@ export async function createScene({ nats = natsUrl(), databaseUrl }: SceneOption
   // end() does not wait for the sockets, and dropping the database ends the sessions behind them.
   pool.on('error', () => undefined);
   await pool.query('CREATE TABLE effects (place serial, event_id text)');
-  const connection = await connect({ servers: nats, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  const servers = nats.split(',');
+  const connection = await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
   const jsm = await jetstreamManager(connection);
   const stream = scratchName('consume');
-  await jsm.streams.add({ name: stream, subjects: [`${stream}.>`] });
+  const num_replicas = nats === natsUrl() ? replicas() : 1;
+  await jsm.streams.add({ name: stream, subjects: [`${stream}.>`], num_replicas });
   const durable = 'billing';
   const metrics = createMetrics();
   const ids = async (sql: string) => (await pool.query(sql)).rows.map((row) => row.event_id as string);

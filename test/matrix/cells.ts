@@ -12,8 +12,8 @@ export interface Cell {
 }
 
 /** What talks to NATS, and what to PostgreSQL. */
-const OF_NATS = ['guarantees', 'jetstream', 'consumer'];
-const OF_POSTGRES = ['guarantees', 'outbox', 'migrate', 'postgres', 'inbox'];
+const OF_NATS = ['guarantees', 'jetstream', 'consumer', 'messaging'];
+const OF_POSTGRES = ['guarantees', 'outbox', 'migrate', 'postgres', 'lease', 'inbox', 'consumer'];
 
 /**
  * Those whose streams lie on the run's servers. What kills, freezes or restores a NATS server has one of its own, which is
@@ -34,6 +34,11 @@ const REPLICATED = [
   'guarantees/repeated-event-ids',
   'guarantees/stream-that-deletes',
   'guarantees/subscriber',
+  'consumer/batches',
+  'consumer/consume',
+  'consumer/failures',
+  'consumer/order',
+  'consumer/stop',
 ];
 
 const LATEST_POSTGRES = '18';

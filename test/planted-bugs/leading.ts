@@ -110,10 +110,10 @@ export const LEADING: readonly PlantedBug[] = [
     removes: 'the order of effect and acknowledgement in a consumer',
     edits: [
       {
-        file: 'src/consumer/deliver.ts',
-        search: '  const outcome = await attemptUntilAnswered(delivery, options);',
+        file: 'src/consumer/work/worker.ts',
+        search: '  const { transact, settings, stopping, aborting, trouble } = options;',
         replace:
-          '  await acknowledge(delivery, options.settings);\n  const outcome = await attemptUntilAnswered(delivery, options);',
+          '  const { transact, settings, stopping, aborting, trouble } = options;\n  for (const { delivery } of jobs) delivery?.ack();',
       },
     ],
     scenes: ['consumer'],

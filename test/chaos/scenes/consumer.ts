@@ -17,6 +17,8 @@ const failsOnce: Act = {
         durable: 'effects',
         subjects: [stage.subject],
         db: stage.pool,
+        // With an order, retries happen in place, and no acknowledgement could come too early for them.
+        order: 'none',
         backoff: { firstMs: 10, maxMs: 50 },
       },
       async (event, { tx }) => {

@@ -57,6 +57,7 @@ export function violationsOf(evidence: Evidence): string[] {
     ...inOrder(evidence, ours),
     ...inTotalOrder(evidence, ours),
     ...oneEffect(evidence),
+    ...effectsInOrder(evidence),
     ...unharmed(evidence),
     ...audited(evidence),
   ];
@@ -163,6 +164,25 @@ function oneEffect({ effects, ledger, lateMs }: Evidence): string[] {
     ...several('G5 effects', without, ({ id, key, version }) => `${key} version ${version} (${id}) had none`),
     ...several('G2 phantom', invented, (id) => `${id} had an effect and was never committed`),
   ];
+}
+
+/** The consumer keeps the order of each patient, whatever happens to its instances. */
+function effectsInOrder({ effects, ledger, messages, displaced }: Evidence): string[] {
+  const entries = new Map(ledger.map((entry) => [entry.id, entry]));
+  const places = new Set(displaced);
+  const excused = new Set(
+    messages.filter(({ position }) => places.has(position)).map(({ eventId }) => eventId),
+  );
+  const last = new Map<string, number>();
+  const behind: string[] = [];
+  for (const id of effects) {
+    const entry = entries.get(id);
+    if (!entries.delete(id) || entry === undefined || excused.has(id)) continue;
+    const before = last.get(entry.key) ?? 0;
+    if (before > entry.version) behind.push(`${entry.key}: version ${entry.version} after version ${before}`);
+    last.set(entry.key, entry.version);
+  }
+  return several('G5 order of effects', behind, (text) => text);
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f-]{27}$/;

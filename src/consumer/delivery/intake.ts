@@ -1,0 +1,179 @@
+import { messageOf } from '../../errors.ts';
+import { type BrokerLink, isMarker, type SourceMessage, toConsumedEvent } from '../../jetstream/index.ts';
+import type { ConsumerLease } from '../../lease/consumer-lease.ts';
+import type { ConsumerSettings } from '../options.ts';
+import { type Job, lineOf } from '../work/job.ts';
+import type { Schedule } from '../work/schedule.ts';
+import { createForeignDelivery, type Delivery } from './delivery.ts';
+import type { DurableState } from './durable.ts';
+import { readStored } from './read-stored.ts';
+
+/**
+ * From deliveries to jobs. Where an order is kept:
+ *   I1  Jobs are offered in the order of the stream. JetStream delivers in it, but for what was delivered before: to
+ *       another instance, or on a connection that broke. That stretch, from the ack floor to the last delivered, is read
+ *       from the stream first.
+ *   I2  A gap in the durable's own count shows a delivery that went elsewhere: nothing behind it is offered before the
+ *       stretch was read again.
+ */
+export interface Intake {
+  /** The durable was found: what is outstanding there is offered. Undefined, or why it could not be read. */
+  begin(state: DurableState, signal: AbortSignal): Promise<string | undefined>;
+  /** False: something was delivered elsewhere, and the durable has to be looked at again (I2). */
+  take(delivery: Delivery): boolean;
+  /** How far the durable's count is known. */
+  readonly consumerSequence: number;
+}
+
+export interface IntakeOptions {
+  readonly link: BrokerLink;
+  readonly settings: ConsumerSettings;
+  readonly schedule: Schedule;
+  readonly lease: ConsumerLease | undefined;
+  readonly onSettled: (delivery: Delivery) => void;
+  /** Of these event ids, those that have had their effect. */
+  readonly recorded: (eventIds: readonly string[]) => Promise<ReadonlySet<string>>;
+  /** A message was read that the server takes for under way. */
+  readonly onForeign: (delivery: Delivery) => void;
+}
+
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one small state machine, whose steps are named functions.
+export function createIntake(options: IntakeOptions): Intake {
+  const { link, settings, schedule, lease } = options;
+  const { stream, durable, subjects, order } = settings;
+  /** What is not over, by sequence: a message may be delivered once more meanwhile. */
+  const held = new Map<number, Job>();
+  let sweepAt = 2 * settings.prefetch;
+  /** Delivered while the stretch is read, or behind a gap: in the order in which they came. */
+  const late: { readonly delivery: Delivery; readonly atMs: number }[] = [];
+  let reading = lease !== undefined;
+  let highest = 0;
+  let consumerSequence = 0;
+
+  function offer(delivery: Delivery): void {
+    const { message } = delivery;
+    const { sequence } = message;
+    highest = Math.max(highest, sequence);
+    const before = held.get(sequence);
+    if (before !== undefined && !before.over) {
+      if (before.delivery !== undefined) options.onSettled(before.delivery);
+      // Another message at its place: that of before is none of this durable's any more, and must not settle this one.
+      before.delivery = isSame(before, message) ? delivery : undefined;
+      if (before.delivery !== undefined) return;
+    }
+    if (isMarker(message)) {
+      settings.metrics?.consumedEvents.inc({ consumer: durable, result: 'skipped' });
+      delivery.ack();
+      return;
+    }
+    const event = toConsumedEvent(message);
+    const job: Job = {
+      event,
+      line: lineOf(event, order),
+      lease,
+      letter: undefined,
+      delivery,
+      tried: event.redelivered,
+      dueMs: 0,
+      over: false,
+    };
+    held.set(sequence, job);
+    schedule.offer(job);
+  }
+
+  function forgetWhatIsOver(): void {
+    for (const [sequence, job] of held) if (job.over) held.delete(sequence);
+    sweepAt = 2 * Math.max(held.size, settings.prefetch);
+  }
+
+  /** I2. False: behind a gap. */
+  function follows({ consumerSequence: count }: Delivery): boolean {
+    if (lease === undefined || count === null) return true;
+    if (count > consumerSequence + 1) return false;
+    consumerSequence = Math.max(consumerSequence, count);
+    return true;
+  }
+
+  /** What is done is acknowledged at once: of a long stretch, most was, behind one that is tried again and again. */
+  async function offerRead(messages: readonly SourceMessage[]): Promise<void> {
+    if (messages.length === 0) return;
+    const done = await options.recorded(messages.map((message) => toConsumedEvent(message).id));
+    for (const message of messages) {
+      const before = held.get(message.sequence);
+      if (before?.over === false && isSame(before, message)) continue;
+      const { onSettled } = options;
+      const delivery = createForeignDelivery(message, { durable, connection: link.connection, onSettled });
+      if (done.has(toConsumedEvent(message).id)) {
+        delivery.ack();
+        continue;
+      }
+      options.onForeign(delivery);
+      offer(delivery);
+    }
+  }
+
+  /** What is outstanding at the server, and not known here. Below that, where durable or stream were made anew or lost a tail. */
+  function stretchOf({ delivered, progress, rewoundTo = Number.MAX_SAFE_INTEGER }: DurableState) {
+    const known = Math.min(highest, delivered.streamSequence, rewoundTo);
+    const from = Math.max(Math.min(progress.ackFloor, rewoundTo), known) + 1;
+    return { stream, subjects, from, to: delivered.streamSequence };
+  }
+
+  /** Counted higher than the durable has got by now, and sent before it said so: by one that is no more. */
+  function dropFormerLife({ delivered, askedAtMs }: DurableState): void {
+    for (const { delivery, atMs } of late.splice(0))
+      if (atMs < askedAtMs && (delivery.consumerSequence ?? 0) > delivered.consumerSequence)
+        options.onSettled(delivery);
+      else late.push({ delivery, atMs });
+  }
+
+  /** What came while the stretch was read: most of it is part of that. */
+  function offerLate(): boolean {
+    for (const [i, { delivery }] of late.entries()) {
+      if (follows(delivery)) offer(delivery);
+      else {
+        late.splice(0, i);
+        return false;
+      }
+    }
+    late.length = 0;
+    return true;
+  }
+
+  return {
+    get consumerSequence() {
+      return consumerSequence;
+    },
+    async begin(state, signal) {
+      forgetWhatIsOver();
+      if (lease === undefined) return undefined;
+      reading = true;
+      dropFormerLife(state);
+      try {
+        for await (const messages of readStored(link, { ...stretchOf(state), signal }))
+          await offerRead(messages);
+      } catch (thrown) {
+        return `what was delivered before cannot be read: ${messageOf(thrown)}`;
+      }
+      if (signal.aborted) return 'stopping';
+      reading = false;
+      highest = Math.max(state.progress.ackFloor, state.delivered.streamSequence);
+      consumerSequence = state.delivered.consumerSequence;
+      return offerLate() ? undefined : GONE_ELSEWHERE;
+    },
+    take(delivery) {
+      if (held.size > sweepAt) forgetWhatIsOver();
+      const inTurn = !reading && follows(delivery);
+      if (inTurn) offer(delivery);
+      else late.push({ delivery, atMs: performance.now() });
+      return inTurn || reading;
+    },
+  };
+}
+
+function isSame({ event }: Job, message: SourceMessage): boolean {
+  const { id, time } = toConsumedEvent(message);
+  return id === event.id && time.getTime() === event.time.getTime();
+}
+
+export const GONE_ELSEWHERE = 'messages were delivered elsewhere: they are read from the stream first';

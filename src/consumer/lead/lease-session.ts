@@ -1,0 +1,64 @@
+import type { Run } from '../../lease/consumer-lease.ts';
+import { type Row, recogniseTransaction, type TransactionHandle } from '../../postgres/transaction-handle.ts';
+import type { ConsumerDatabase, Transact } from '../database.ts';
+
+/** Where an instance holds its lease. */
+export interface LeaseSession {
+  readonly run: Run;
+  /** It is no session: nothing of it outlives a statement, and only time says that its instance is alive. */
+  readonly timeOnly: boolean;
+  /** Ends it, and with it the lock that says that its instance is alive. */
+  close(): void;
+}
+
+/** What a `pg.Pool` makes its clients of. */
+interface ClientFactory {
+  readonly options: object;
+  readonly Client: new (options: object) => LeaseClient;
+}
+
+interface LeaseClient {
+  readonly processID?: number | null;
+  connect(): Promise<void>;
+  query(text: string, values: unknown[]): Promise<{ readonly rows: readonly Row[] }>;
+  on(name: 'error', listener: () => void): unknown;
+  end(): Promise<void>;
+}
+
+/**
+ * A connection of its own, made as the pool makes them: one out of the pool would be one fewer for handlers, and with the
+ * consumers of a process there might be none left. Where there is no pool of `pg`, each statement is a transaction.
+ */
+export async function openLeaseSession<Tx>(
+  db: ConsumerDatabase,
+  transact: Transact<Tx>,
+): Promise<LeaseSession> {
+  const factory = factoryOf(db);
+  if (factory === undefined)
+    return { run: eachInATransaction(transact), timeOnly: true, close: () => undefined };
+  const client = new factory.Client(factory.options);
+  client.on('error', () => undefined); // The statement that runs, or the next, says the same.
+  const close = () => void client.end().catch(() => undefined);
+  try {
+    await client.connect();
+    const run: Run = async (text, values) => (await client.query(text, [...values])).rows;
+    const [row] = await run('SELECT pg_backend_pid()::text AS pid', []);
+    // A pooler greets with a key of its own making, never with the process id of the backend that will answer.
+    return { run, timeOnly: Number(row?.pid) !== client.processID, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Drizzle keeps the driver's handle as `$client`. */
+function factoryOf(db: ConsumerDatabase): ClientFactory | undefined {
+  const pool: object = '$client' in db ? (db.$client as object) : db;
+  const isPool = typeof pool === 'object' && pool !== null && 'totalCount' in pool;
+  return isPool && 'Client' in pool && 'options' in pool ? (pool as ClientFactory) : undefined;
+}
+
+function eachInATransaction<Tx>(transact: Transact<Tx>): Run {
+  return (text, values) =>
+    transact(async (tx) => (await recogniseTransaction(tx as TransactionHandle)).run(text, values));
+}

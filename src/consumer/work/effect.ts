@@ -1,0 +1,107 @@
+import { resolveLetter } from '../../dead-letters/consumer-letters.ts';
+import { forgetFailures } from '../../dead-letters/failures.ts';
+import { PostcommitError } from '../../errors.ts';
+import { recordNew } from '../../inbox/record.ts';
+import { enterEffects } from '../../lease/consumer-lease.ts';
+import { isOutageState, serverErrorOf, withoutWrapper } from '../../postgres/server-error.ts';
+import {
+  recogniseTransaction,
+  type Transaction,
+  type TransactionHandle,
+} from '../../postgres/transaction-handle.ts';
+import type { Transact } from '../database.ts';
+import type { Job } from './job.ts';
+
+/** How one attempt at the effects of some events ended: all of them or none (G5). */
+export type EffectOutcome =
+  /** `fresh`: those that had an effect now; the others have had theirs. */
+  | { readonly kind: 'done'; readonly fresh: ReadonlySet<Job> }
+  /** The handler's doing, or another transaction in its way: worth another attempt later. */
+  | { readonly kind: 'failed'; readonly error: unknown }
+  /** The database's: says nothing about these events. */
+  | { readonly kind: 'unavailable'; readonly error: unknown }
+  /** Another instance has taken over. */
+  | { readonly kind: 'deposed' };
+
+export interface Effects<Tx> {
+  readonly consumer: string;
+  /** Messages under one lease, or a single dead letter. */
+  readonly jobs: readonly Job[];
+  work(tx: Tx, fresh: readonly Job[]): Promise<void>;
+}
+
+/** How far an attempt got. */
+interface Progress {
+  at: 'record' | 'handler' | 'commit';
+  /** What the handler threw, if it did. */
+  handlerError?: unknown;
+}
+
+/** Runs the work in one transaction with the inbox rows of its events, for those that have none yet. */
+export async function attemptEffects<Tx>(
+  transact: Transact<Tx>,
+  { consumer, jobs, work }: Effects<Tx>,
+): Promise<EffectOutcome> {
+  const progress: Progress = { at: 'record' };
+  try {
+    return await transact<EffectOutcome>(async (tx) => {
+      const transaction = await recogniseTransaction(tx as TransactionHandle);
+      const fresh = await freshAmong(transaction, consumer, jobs);
+      if (fresh === undefined) return { kind: 'deposed' };
+      if (fresh.length === 0) return { kind: 'done', fresh: new Set() };
+      progress.at = 'handler';
+      await work(tx, fresh).catch((thrown: unknown) => {
+        progress.handlerError = thrown;
+        throw thrown;
+      });
+      progress.at = 'commit';
+      const eventIds = fresh.filter(({ tried }) => tried).map(({ event }) => event.id);
+      if (eventIds.length > 0) await forgetFailures(transaction, { consumer, eventIds });
+      return { kind: 'done', fresh: new Set(fresh) };
+    });
+  } catch (thrown) {
+    const error = withoutWrapper(thrown);
+    return { kind: isDatabasesFault(progress, thrown) ? 'unavailable' : 'failed', error };
+  }
+}
+
+/** Undefined: deposed. Of events with the same id, the first is fresh. */
+export async function freshAmong(
+  transaction: Transaction,
+  consumer: string,
+  jobs: readonly Job[],
+): Promise<readonly Job[] | undefined> {
+  const [{ lease, letter } = { lease: undefined, letter: undefined }] = jobs;
+  if (lease !== undefined) await enterEffects(transaction, lease);
+  if (letter !== undefined) return (await resolveLetter(transaction, letter, lease)) ? jobs : [];
+  const byId = new Map(jobs.toReversed().map((job) => [job.event.id, job]));
+  const events = [...byId].map(([eventId, { event }]) => ({
+    eventId,
+    stream: event.stream,
+    sequence: event.sequence,
+  }));
+  const recorded = await recordNew(transaction, { consumer, events, lease });
+  if (recorded.kind === 'deposed') return undefined;
+  return jobs.filter((job) => byId.get(job.event.id) === job && recorded.fresh.has(job.event.id));
+}
+
+/**
+ * An outage is not poison (G7), and a failing handler is no outage. What counts is where it failed, not how the
+ * error looks: a handler may talk to other servers that refuse connections.
+ */
+function isDatabasesFault({ at, handlerError }: Progress, thrown: unknown): boolean {
+  const state = serverErrorOf(thrown)?.code;
+  if (state !== undefined && isOutageState(state)) return true;
+  switch (at) {
+    case 'record':
+      // No handler has run: nothing that it says is about one.
+      return true;
+    case 'handler':
+      // The handler's own error comes through only if the rollback after it succeeded.
+      return thrown !== handlerError;
+    case 'commit':
+      // No answer of the server: the outcome is unknown, and the inbox will tell. An answer is a deferred constraint,
+      // a serialization failure, or an error that the handler swallowed.
+      return state === undefined && !(thrown instanceof PostcommitError);
+  }
+}

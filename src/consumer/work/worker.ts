@@ -1,0 +1,164 @@
+import { messageOf } from '../../errors.ts';
+import { sleep } from '../../lifecycle/abort.ts';
+import { createBackoff } from '../../lifecycle/backoff.ts';
+import { enqueue } from '../../outbox/enqueue.ts';
+import type { TransactionHandle } from '../../postgres/transaction-handle.ts';
+import type { Transact } from '../database.ts';
+import type { ConsumerSettings, HandlerContext } from '../options.ts';
+import type { TroubleLog } from '../trouble.ts';
+import { attemptEffects, type EffectOutcome } from './effect.ts';
+import { afterFailure, type FailureFate } from './failure.ts';
+import type { Job } from './job.ts';
+import type { Schedule } from './schedule.ts';
+
+/** The caller's handler: for one event at a time, or for all of a transaction at once. */
+export type Work<Tx> = (events: readonly Job['event'][], context: HandlerContext<Tx>) => Promise<void>;
+
+export interface WorkerOptions<Tx> {
+  readonly settings: ConsumerSettings;
+  readonly schedule: Schedule;
+  readonly transact: Transact<Tx>;
+  readonly work: Work<Tx>;
+  readonly trouble: TroubleLog;
+  /** Another instance has taken over. */
+  readonly onDeposed: (job: Job) => void;
+  /** Aborts when the consumer stops: what waits for the database is handed back. */
+  readonly stopping: AbortSignal;
+  /** Aborts when handlers have had their time. */
+  readonly aborting: AbortSignal;
+}
+
+/** The result a message is counted under. */
+export type JobResult = 'effect' | 'duplicate' | 'failed' | 'skipped' | 'dead';
+
+const CONFIRM_TIMEOUT_MS = 5_000;
+const DEPOSED_PAUSE_MS = 1_000;
+
+/** Takes claims to their end, one after the other, until the schedule is closed. */
+export async function workOff<Tx>(options: WorkerOptions<Tx>): Promise<void> {
+  const { schedule, settings } = options;
+  for (;;) {
+    const claim = await schedule.claim(settings.batchSize);
+    if (claim === undefined) return;
+    await doAll(claim, options);
+    schedule.release(claim);
+  }
+}
+
+/** In one transaction, or, if that fails, each in its own: one that fails keeps none of the others from success. */
+async function doAll<Tx>(claim: readonly Job[], options: WorkerOptions<Tx>): Promise<void> {
+  const messages = claim.filter(({ letter }) => letter === undefined);
+  if (messages.length > 1) {
+    const outcome = await attemptUntilAnswered(messages, options);
+    if (outcome.kind !== 'failed') {
+      await conclude(messages, outcome, options);
+      return oneByOne(
+        claim.filter(({ letter }) => letter !== undefined),
+        options,
+      );
+    }
+  }
+  return oneByOne(claim, options);
+}
+
+async function oneByOne<Tx>(jobs: readonly Job[], options: WorkerOptions<Tx>): Promise<void> {
+  const waiting = new Set<string>();
+  for (const job of jobs) {
+    // Behind one of its line that is not over it keeps its place.
+    if (waiting.has(job.line)) continue;
+    const outcome = await doOne(job, options);
+    // Handed back is not done: what comes next in its line would come before it.
+    if (!job.over || outcome.kind === 'unavailable') waiting.add(job.line);
+  }
+}
+
+async function doOne<Tx>(job: Job, options: WorkerOptions<Tx>): Promise<EffectOutcome> {
+  const outcome = await attemptUntilAnswered([job], options);
+  await conclude([job], outcome, options);
+  return outcome;
+}
+
+/**
+ * An outage of the database is waited out with the messages in hand, kept alive like a slow handler's: nothing is
+ * handed back, no attempt is used up, and nothing more is fetched than fits (G7).
+ */
+async function attemptUntilAnswered<Tx>(
+  jobs: readonly Job[],
+  options: WorkerOptions<Tx>,
+): Promise<EffectOutcome> {
+  const { transact, settings, stopping, aborting, trouble } = options;
+  const backoff = createBackoff();
+  const work = async (tx: Tx, fresh: readonly Job[]) => {
+    const events = fresh.map(({ event }) => event);
+    await options.work(events, contextOf(tx, aborting));
+  };
+  for (;;) {
+    const outcome = await attemptEffects(transact, { consumer: settings.durable, jobs, work });
+    if (outcome.kind !== 'unavailable' || stopping.aborted) return outcome;
+    trouble.warn(
+      'consumer-database-unavailable',
+      messageOf(outcome.error),
+      'The database does not do its part; waiting for it with the message in hand',
+    );
+    await sleep(backoff.next(), stopping);
+  }
+}
+
+function contextOf<Tx>(tx: Tx, signal: AbortSignal): HandlerContext<Tx> {
+  const write = enqueue.bind(undefined, tx as TransactionHandle);
+  return { tx, enqueue: write as HandlerContext<Tx>['enqueue'], signal };
+}
+
+async function conclude<Tx>(
+  jobs: readonly Job[],
+  outcome: EffectOutcome,
+  options: WorkerOptions<Tx>,
+): Promise<void> {
+  switch (outcome.kind) {
+    case 'done':
+      await Promise.all(
+        jobs.map((job) => settle(job, outcome.fresh.has(job) ? 'effect' : 'duplicate', options)),
+      );
+      return;
+    case 'failed':
+      for (const job of jobs) await fail(job, outcome.error, options);
+      return;
+    case 'unavailable':
+      for (const job of jobs) handBack(job, 0);
+      return;
+    case 'deposed':
+      for (const job of jobs) options.onDeposed(job);
+      for (const job of jobs) job.dueMs = performance.now() + DEPOSED_PAUSE_MS;
+  }
+}
+
+async function settle<Tx>(job: Job, result: JobResult, { settings }: WorkerOptions<Tx>): Promise<void> {
+  job.over = true;
+  settings.metrics?.consumedEvents.inc({ consumer: settings.durable, result });
+  if (result === 'dead') job.delivery?.term();
+  else if (settings.confirmAck) await job.delivery?.confirm(CONFIRM_TIMEOUT_MS);
+  else job.delivery?.ack();
+}
+
+async function fail<Tx>(job: Job, error: unknown, options: WorkerOptions<Tx>): Promise<void> {
+  const fate = await afterFailure(job, error, options);
+  if (fate.kind === 'dead') return settle(job, 'dead', options);
+  if (fate.kind === 'done elsewhere') return settle(job, 'duplicate', options);
+  if (fate.kind === 'parked again') job.over = true;
+  else postpone(job, fate);
+  const { metrics, durable } = options.settings;
+  metrics?.consumedEvents.inc({ consumer: durable, result: 'failed' });
+}
+
+/** In its place where an order is kept; elsewhere the server delivers it again, to whichever instance asks. */
+function postpone(job: Job, { delayMs }: FailureFate & { kind: 'retry' }): void {
+  job.tried = true;
+  job.event = { ...job.event, redelivered: true, deliveryCount: job.event.deliveryCount + 1 };
+  job.dueMs = performance.now() + delayMs;
+  if (job.lease === undefined) handBack(job, delayMs);
+}
+
+function handBack(job: Job, delayMs: number): void {
+  job.over = true;
+  job.delivery?.nak(delayMs);
+}

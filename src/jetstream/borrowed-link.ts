@@ -1,0 +1,29 @@
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { Logger } from '../telemetry/logger.ts';
+import { type BrokerLink, connectBroker, linkTo } from './connection.ts';
+import type { NatsSettings } from './settings.ts';
+
+/** A URL (or several, comma-separated), settings, or a connection of the caller's, which stays the caller's to close. */
+export type NatsTarget = string | NatsSettings | NatsConnection | BrokerLink;
+
+export interface BorrowedLink {
+  readonly link: BrokerLink;
+  /** Closes what was opened here; a connection of the caller stays open. */
+  release(): Promise<void>;
+}
+
+/** @throws PostcommitError `broker-unreachable` or `config-invalid` */
+export async function borrowLink(nats: NatsTarget, logger: Logger): Promise<BorrowedLink> {
+  if (typeof nats !== 'string' && 'waitConnected' in nats) return { link: nats, release: nothing };
+  if (typeof nats !== 'string' && isConnection(nats))
+    return { link: linkTo(nats, { logger }), release: nothing };
+  const settings = typeof nats === 'string' ? { servers: nats.split(',') } : nats;
+  const link = await connectBroker(settings, { logger });
+  return { link, release: () => link.close() };
+}
+
+function isConnection(nats: object): nats is NatsConnection {
+  return 'getServer' in nats;
+}
+
+async function nothing(): Promise<void> {}

@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import type { MsgHdrs } from '@nats-io/transport-node';
+import { HEADER } from './headers.ts';
+
+/** A message of a stream, and where it lies there. */
+export interface SourceMessage {
+  readonly subject: string;
+  readonly headers: MsgHdrs | undefined;
+  readonly data: Uint8Array;
+  readonly stream: string;
+  readonly sequence: number;
+  /** When the stream stored it. */
+  readonly time: Date;
+  /** How often it was handed out, as far as it is known: 1 the first time. */
+  readonly deliveryCount: number;
+}
+
+/** An event as a handler receives it. */
+export interface ConsumedEvent {
+  /** `Postcommit-Event-Id`, else the publisher's `Nats-Msg-Id`, else `<stream>:<sequence>`. */
+  readonly id: string;
+  readonly subject: string;
+  readonly key: string | null;
+  readonly type: string | null;
+  /** Application headers: without those of NATS and postcommit. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly payload: Uint8Array;
+  /** The payload read as JSON; throws where it is none. */
+  json(): unknown;
+  readonly stream: string;
+  readonly sequence: number;
+  /** Place in the outbox it came from; null for messages of other publishers. */
+  readonly position: number | null;
+  /** When the stream stored it. */
+  readonly time: Date;
+  /** True if it was handed to a consumer before, which may or may not have finished with it. */
+  readonly redelivered: boolean;
+  readonly deliveryCount: number;
+}
+
+export function toConsumedEvent(message: SourceMessage): ConsumedEvent {
+  const { subject, headers, data, stream, sequence, time, deliveryCount } = message;
+  const header = (name: string) => headers?.get(name) || null;
+  const position = header(HEADER.position);
+  return {
+    id: idOf(header(HEADER.eventId) ?? header(HEADER.messageId)) ?? `${stream}:${sequence}`,
+    subject,
+    key: header(HEADER.key),
+    type: header(HEADER.type),
+    headers: applicationHeaders(headers),
+    payload: data,
+    json: () => JSON.parse(Buffer.from(data).toString()),
+    stream,
+    sequence,
+    position: position !== null && /^-?\d{1,16}$/.test(position) ? Number(position) : null,
+    time,
+    redelivered: deliveryCount > 1,
+    deliveryCount,
+  };
+}
+
+const LONGEST_ID = 512;
+
+/** Of another publisher it may be anything; an inbox keeps it as text, in an index. */
+function idOf(id: string | null): string | null {
+  if (id === null || (id.length <= LONGEST_ID && !id.includes('\0'))) return id;
+  return `sha256:${createHash('sha256').update(id).digest('hex')}`;
+}
+
+/** A marker fills the slot of an event that can never be stored; there is nothing in it for a handler. */
+export function isMarker({ headers }: SourceMessage): boolean {
+  return headers?.has(HEADER.skipped) ?? false;
+}
+
+function applicationHeaders(headers: MsgHdrs | undefined): Record<string, string> {
+  const names = headers?.keys().filter((name) => !/^(nats|postcommit)-/i.test(name)) ?? [];
+  return Object.fromEntries(names.map((name) => [name, headers?.values(name).join(', ') ?? '']));
+}
