@@ -1,0 +1,127 @@
+import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
+import { messageOf, PostcommitError } from '../errors.ts';
+import type { OutboxEvent } from '../event.ts';
+import { type BrokerLink, checkSubjectPattern, HEADER, subjectOf } from '../jetstream/index.ts';
+import { encodeEvent } from '../outbox/event-rules.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+/** A message as a subscriber gets it: who was not listening has missed it, and nobody delivers it again. */
+export interface CoreMessage {
+  readonly subject: string;
+  readonly key: string | null;
+  readonly type: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly payload: Uint8Array;
+  /** The payload read as JSON; throws where it is none. */
+  json(): unknown;
+}
+
+export interface SubscribeOptions {
+  /** Of the subscribers with this name each message goes to one. Default: every subscriber gets every message. */
+  readonly queue?: string;
+}
+
+export interface Subscription extends AsyncDisposable {
+  /** Takes no more messages, and resolves when those that had come were handled. */
+  stop(): Promise<void>;
+}
+
+/** The message of an event, with the headers by which `consume()` and `subscribe()` know it. */
+export interface EncodedMessage {
+  readonly id: string;
+  readonly subject: string;
+  readonly payload: Uint8Array;
+  readonly headers: MsgHdrs;
+}
+
+/** @throws PostcommitError `event-invalid` */
+export function encodeMessage(event: OutboxEvent): EncodedMessage {
+  const { id, subject, key, type, payload } = encodeEvent(event);
+  const headers = createHeaders();
+  headers.set(HEADER.eventId, id);
+  if (key !== null) headers.set(HEADER.key, key);
+  if (type !== null) headers.set(HEADER.type, type);
+  for (const [name, value] of Object.entries(event.headers ?? {})) headers.set(name, value);
+  return { id, subject, payload: Buffer.from(payload, 'base64'), headers };
+}
+
+/**
+ * At most once: whoever listens at this moment gets it.
+ *
+ * @throws PostcommitError `event-invalid`
+ */
+export function publish({ connection }: BrokerLink, event: OutboxEvent): void {
+  const { subject, payload, headers } = encodeMessage(event);
+  connection.publish(subject, payload, { headers });
+}
+
+/**
+ * Hands over what is published on matching subjects (`*` one token, `>` the rest) from now on: at most once. A handler that
+ * throws is logged, and its message gone.
+ *
+ * @throws PostcommitError `config-invalid`
+ */
+export function subscribe(
+  { connection }: BrokerLink,
+  {
+    subject,
+    handler,
+    logger,
+    queue,
+  }: SubscribeOptions & {
+    readonly subject: string;
+    readonly handler: (message: CoreMessage) => Promise<void> | void;
+    readonly logger: Logger;
+  },
+): Subscription {
+  const fault = checkSubjectPattern(subject);
+  if (fault !== undefined)
+    throw new PostcommitError(
+      'config-invalid',
+      `'${subject}' cannot be subscribed to: ${fault}`,
+      'Correct the subject.',
+    );
+  const subscription = connection.subscribe(subject, queue === undefined ? {} : { queue });
+  const handled = (async () => {
+    for await (const message of subscription) {
+      try {
+        await handler(toCoreMessage(message));
+      } catch (error) {
+        const reason = messageOf(error);
+        logger.warn(
+          { event: 'subscriber-failed', subject, reason },
+          'The handler failed; the message is gone',
+        );
+      }
+    }
+  })();
+  handled.catch((error: unknown) => {
+    logger.warn(
+      { event: 'subscriber-failed', subject, reason: messageOf(error) },
+      'The subscription has ended',
+    );
+  });
+  const drain = async () => {
+    if (!connection.isClosed()) await subscription.drain();
+    await handled.catch(() => undefined);
+  };
+  let stopped: Promise<void> | undefined;
+  const stop = () => {
+    stopped ??= drain();
+    return stopped;
+  };
+  return { stop, [Symbol.asyncDispose]: stop };
+}
+
+function toCoreMessage(message: Msg): CoreMessage {
+  const { headers, data } = message;
+  const own = headers?.keys().filter((name) => !/^(nats|postcommit)-/i.test(name)) ?? [];
+  return {
+    subject: subjectOf(message),
+    key: headers?.get(HEADER.key) || null,
+    type: headers?.get(HEADER.type) || null,
+    headers: Object.fromEntries(own.map((name) => [name, headers?.values(name).join(', ') ?? ''])),
+    payload: data,
+    json: () => JSON.parse(Buffer.from(data).toString()),
+  };
+}
