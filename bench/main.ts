@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { startNats, startPostgres } from '../src/embedded/index.ts';
+import { consuming } from './consume.ts';
 import { drain } from './drain.ts';
 import { failover } from './failover.ts';
 import { describeHost } from './host.ts';
@@ -16,7 +17,11 @@ export interface BenchContext {
   readonly note: (line: string) => void;
 }
 
-const BENCHES: Record<string, (context: BenchContext) => Promise<BenchResult[]>> = { drain, failover };
+const BENCHES: Record<string, (context: BenchContext) => Promise<BenchResult[]>> = {
+  drain,
+  consume: consuming,
+  failover,
+};
 
 const USAGE = `npm run bench [-- NAME ...] [--quick] [--runs N] [--json]
 
