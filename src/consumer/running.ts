@@ -6,6 +6,7 @@ import { sleep } from '../lifecycle/abort.ts';
 import { recogniseTransaction, type TransactionHandle } from '../postgres/transaction-handle.ts';
 import type { ConsumerDatabase, Transact } from './database.ts';
 import type { DurableOutcome, DurableState } from './delivery/durable.ts';
+import { connectionClosed } from './delivery/keep-pulling.ts';
 import { campaign, type Role } from './lead/campaign.ts';
 import { openLeaseSession } from './lead/lease-session.ts';
 import type { ConsumerSettings } from './options.ts';
@@ -114,7 +115,7 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
           consumer: `${settings.stream}/${settings.durable}`,
           ttlMs: settings.leaseTtlMs,
           trouble,
-          openSession: () => openLeaseSession(parts.db, transact),
+          openSession: () => openLeaseSession(parts.db, { transact, ttlMs: settings.leaseTtlMs }),
           onRole(next) {
             if (role !== next)
               settings.logger.info({ event: 'consumer-role', consumer: settings.durable, role: next });
@@ -149,7 +150,10 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
     stopped ??= shutDown(options).then(closed.resolve, closed.reject);
     return stopped;
   };
+  let failed = false;
   async function fail(error: PostcommitError): Promise<void> {
+    if (failed) return;
+    failed = true;
     settings.logger.error(
       { event: 'consumer-failed', consumer: settings.durable, reason: error.message },
       error.hint,
@@ -158,6 +162,10 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
     closed.reject(error);
     await stop();
   }
+  // A standby would not notice: it asks for nothing.
+  void link.connection.closed().then(() => {
+    if (!stopping.signal.aborted) void fail(connectionClosed());
+  });
   return {
     ready: ready.promise,
     closed: closed.promise,

@@ -50,7 +50,8 @@ export function createTerm(options: TermOptions): Term {
       heardAtMs = performance.now();
       if (!intake.take(delivery)) pull.interrupt(GONE_ELSEWHERE);
     },
-    waiting: () => schedule.waiting,
+    // Where one event keeps all others waiting, more of them would only take room.
+    waiting: () => (settings.order === 'stream' ? schedule.size : schedule.waiting),
   });
   const { onSettled, adopt: onForeign } = pull;
   const { recorded } = options;

@@ -78,7 +78,7 @@ export async function lettersToRetry(
 
 /**
  * In the transaction of the effect: the letter is over with it. False: it is not to be tried any more, another instance has
- * done so, or has taken over.
+ * done so, is about to, or has taken over.
  */
 export async function resolveLetter(
   transaction: Transaction,
@@ -87,7 +87,10 @@ export async function resolveLetter(
 ): Promise<boolean> {
   const rows = await transaction.run(
     `UPDATE postcommit.dead_letters SET state = 'resolved'
-      WHERE id = $1::text::bigint AND state = 'retrying' AND ${rulingOf(lease, 2)} RETURNING true AS resolved`,
+      WHERE id = (SELECT id FROM postcommit.dead_letters
+                   WHERE id = $1::text::bigint AND state = 'retrying' AND ${rulingOf(lease, 2)}
+                     FOR UPDATE SKIP LOCKED)
+     RETURNING true AS resolved`,
     [String(id), ...valuesOf(lease)],
   );
   return rows.length === 1;

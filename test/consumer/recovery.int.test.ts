@@ -328,3 +328,20 @@ test('a connection that is closed under the consumer ends it, and says so', asyn
   await expect(consumer.closed).rejects.toMatchObject({ code: 'broker-unreachable' });
   expect(lines.map(({ event }) => event)).toContain('consumer-failed');
 });
+
+test('a connection that is closed under a standby ends it, too', async () => {
+  const here = await scene();
+  const other = await createScene();
+  await start(here, effect, { stream: other.stream, db: here.pool });
+  await expect
+    .poll(
+      async () =>
+        (await here.pool.query('select from postcommit.consumer_leases where holder is not null')).rowCount,
+    )
+    .toBe(1);
+  const standby = await start(here, effect, { nats: other.connection, stream: other.stream });
+  await standby.ready;
+  expect(standby.role).toBe('standby');
+  await other[Symbol.asyncDispose]();
+  await expect(standby.closed).rejects.toMatchObject({ code: 'broker-unreachable' });
+});

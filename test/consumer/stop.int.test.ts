@@ -1,3 +1,4 @@
+import { AckPolicy } from '@nats-io/jetstream';
 import type pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { type ConsumeOptions, consume, type Handler } from '../../src/consumer/index.ts';
@@ -136,4 +137,31 @@ test("a connection of the caller's stays open", async () => {
   await here.untilSettled();
   await consumer.stop();
   expect(here.connection.isClosed()).toBe(false);
+});
+
+test('what was read from the stream after a takeover is handed back by a stop, too', async () => {
+  const here = await scene();
+  for (let i = 0; i < 30; i++) await here.publish(i);
+  // Somebody has them under way, and is gone.
+  await here.jsm.consumers.add(here.stream, { durable_name: here.durable, ack_policy: AckPolicy.Explicit });
+  const former = await here.jsm.jetstream().consumers.get(here.stream, here.durable);
+  await former.fetch({ max_messages: 30, expires: 1_000 }).then(async (messages) => {
+    for await (const _ of messages) if (messages.getReceived() === 30) break;
+  });
+  const entered = signal();
+  const consumer = await start(here, async (_, { signal: aborted }) => {
+    entered.fire();
+    await new Promise((resolve) => aborted.addEventListener('abort', resolve));
+    throw new Error('interrupted');
+  });
+  await entered.fired;
+  await consumer.stop({ graceMs: 100 });
+  // The ack wait is half a minute: only what was handed back comes this fast, to whoever asks.
+  const again = await former.fetch({ max_messages: 30, expires: 5_000 });
+  const sequences: number[] = [];
+  for await (const message of again) {
+    sequences.push(message.seq);
+    if (sequences.length === 30) break;
+  }
+  expect(sequences.sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
 });

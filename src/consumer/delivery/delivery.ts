@@ -50,22 +50,34 @@ export function createDelivery(message: Delivered, options: DeliveryOptions): De
  */
 export function createForeignDelivery(
   message: SourceMessage,
-  { durable, ...options }: DeliveryOptions & { readonly durable: string },
+  options: DeliveryOptions & { readonly durable: string; readonly delivered: number },
 ): Delivery {
   const { stream, sequence, time } = message;
   const nanos = time.getTime() * NANOS_PER_MS;
-  const reply = `$JS.ACK.${stream}.${durable}.1.${sequence}.0.${nanos}.0`;
-  return deliveryOf(message, { reply, consumerSequence: null, ...options });
+  const replyAs = (consumerSequence: number) =>
+    `$JS.ACK.${stream}.${options.durable}.1.${sequence}.${consumerSequence}.${nanos}.0`;
+  return deliveryOf(message, {
+    ...options,
+    reply: replyAs(0),
+    // A negative one moves no floor, and is heard only with a number between the floor and the last delivered.
+    nakReply: replyAs(options.delivered),
+    consumerSequence: null,
+  });
 }
 
 function deliveryOf(
   message: SourceMessage,
-  options: DeliveryOptions & { readonly reply: string; readonly consumerSequence: number | null },
+  options: DeliveryOptions & {
+    readonly reply: string;
+    /** Default: as for everything else. */
+    readonly nakReply?: string;
+    readonly consumerSequence: number | null;
+  },
 ): Delivery {
-  const { connection, onSettled, reply, consumerSequence } = options;
-  const settle = (answer: string) => {
+  const { connection, onSettled, reply, nakReply = reply, consumerSequence } = options;
+  const settle = (answer: string, to = reply) => {
     onSettled(delivery);
-    if (!connection.isClosed()) connection.publish(reply, answer);
+    if (!connection.isClosed()) connection.publish(to, answer);
   };
   const delivery: Delivery = {
     message,
@@ -78,7 +90,8 @@ function deliveryOf(
         () => false,
       );
     },
-    nak: (delayMs) => settle(`-NAK ${JSON.stringify({ delay: Math.round(delayMs * NANOS_PER_MS) })}`),
+    nak: (delayMs) =>
+      settle(`-NAK ${JSON.stringify({ delay: Math.round(delayMs * NANOS_PER_MS) })}`, nakReply),
     // Servers before 2.10 know no reason behind it.
     term: () => settle('+TERM'),
     working() {

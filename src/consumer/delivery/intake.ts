@@ -95,14 +95,15 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   /** What is done is acknowledged at once: of a long stretch, most was, behind one that is tried again and again. */
-  async function offerRead(messages: readonly SourceMessage[]): Promise<void> {
+  async function offerRead(messages: readonly SourceMessage[], delivered: number): Promise<void> {
     if (messages.length === 0) return;
     const done = await options.recorded(messages.map((message) => toConsumedEvent(message).id));
     for (const message of messages) {
       const before = held.get(message.sequence);
       if (before?.over === false && isSame(before, message)) continue;
       const { onSettled } = options;
-      const delivery = createForeignDelivery(message, { durable, connection: link.connection, onSettled });
+      const { connection } = link;
+      const delivery = createForeignDelivery(message, { durable, connection, delivered, onSettled });
       if (done.has(toConsumedEvent(message).id)) {
         delivery.ack();
         continue;
@@ -151,7 +152,7 @@ export function createIntake(options: IntakeOptions): Intake {
       dropFormerLife(state);
       try {
         for await (const messages of readStored(link, { ...stretchOf(state), signal }))
-          await offerRead(messages);
+          await offerRead(messages, state.delivered.consumerSequence);
       } catch (thrown) {
         return `what was delivered before cannot be read: ${messageOf(thrown)}`;
       }

@@ -26,7 +26,7 @@ export async function keepPulling(options: KeepPullingOptions): Promise<Postcomm
   const backoff = createBackoff();
   while (!signal.aborted) {
     await link.waitConnected(signal);
-    if (link.connection.isClosed()) return closed();
+    if (link.connection.isClosed()) return connectionClosed();
     const { reason, answered } = await pullOnce(options);
     if (signal.aborted) break;
     trouble.warn('consumer-interrupted', reason, 'No messages come; looking for the durable again');
@@ -60,7 +60,7 @@ async function runFrom(
   return running;
 }
 
-function closed(): PostcommitError {
+export function connectionClosed(): PostcommitError {
   return new PostcommitError(
     'broker-unreachable',
     'the connection to NATS that the consumer uses was closed',

@@ -11,6 +11,8 @@ export interface LeaseSession {
   close(): void;
 }
 
+const CONNECT_WITHIN_MS = 5_000;
+
 /** What a `pg.Pool` makes its clients of. */
 interface ClientFactory {
   readonly options: object;
@@ -31,12 +33,14 @@ interface LeaseClient {
  */
 export async function openLeaseSession<Tx>(
   db: ConsumerDatabase,
-  transact: Transact<Tx>,
+  { transact, ttlMs }: { readonly transact: Transact<Tx>; readonly ttlMs: number },
 ): Promise<LeaseSession> {
   const factory = factoryOf(db);
   if (factory === undefined)
     return { run: eachInATransaction(transact), timeOnly: true, close: () => undefined };
-  const client = new factory.Client(factory.options);
+  // A statement that takes longer is worth nothing to a lease, and a network that swallows it says nothing.
+  const bounds = { query_timeout: ttlMs, connectionTimeoutMillis: CONNECT_WITHIN_MS };
+  const client = new factory.Client({ ...factory.options, ...bounds });
   client.on('error', () => undefined); // The statement that runs, or the next, says the same.
   const close = () => void client.end().catch(() => undefined);
   try {

@@ -10,6 +10,8 @@ import type { Job } from './job.ts';
  *   S2  A job that is not over stays at the head of its line until it is, or until the line is dropped.
  */
 export interface Schedule {
+  /** Everything that is not over. */
+  readonly size: number;
   /** What only waits for a free worker: not in a claim, and not behind a job that waits for its time. */
   readonly waiting: number;
   offer(job: Job): void;
@@ -108,6 +110,9 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
   }
 
   return {
+    get size() {
+      return counts.all;
+    },
     get waiting() {
       return counts.all - counts.claimed - counts.delayed;
     },
