@@ -13,7 +13,7 @@ const register = (id: number) => bus.store({ subject: `ng.patient.${id}`, key: S
 const letters: number[] = [];
 const startLetters = () =>
   consume({ nats, stream: 'patients', durable: 'letters', db }, (event) => {
-    letters.push((event.json() as { id: number }).id);
+    letters.push(event.json<{ id: number }>().id);
   });
 
 const service = await startLetters();

@@ -23,7 +23,7 @@ async function durable(name: string, more: Partial<ConsumeOptions>, expected: nu
   const ids: number[] = [];
   const options = { nats, stream: 'patients', durable: name, db, ...more } as ConsumeOptions<pg.Pool>;
   const consumer = await consume(options, (event) => {
-    ids.push((event.json() as { id: number }).id);
+    ids.push(event.json<{ id: number }>().id);
   });
   if (name === 'new') {
     await consumer.ready;
@@ -46,7 +46,7 @@ console.log('ephemeral: an event store, read again from wherever one likes');
 const replay = async (name: string, from: DeliverPolicy, subjects: string[] = []) => {
   const ids: number[] = [];
   for await (const event of bus.readStream({ stream: 'patients', from, subjects }))
-    ids.push((event.json() as { id: number }).id);
+    ids.push(event.json<{ id: number }>().id);
   console.log(`${name.padEnd(9)} ${ids.join(' ')}`);
 };
 await replay('first', 'all');

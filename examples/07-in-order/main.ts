@@ -28,7 +28,7 @@ const options = {
 } as const;
 const startInstance = () =>
   consume(options, async ({ key, json }, { tx }) => {
-    const { version } = json() as { version: number };
+    const { version } = json<{ version: number }>();
     await tx.query('insert into history (patient, version) values ($1, $2)', [key, version]);
     if (++attempts % 5 === 0) throw new Error('the archive is busy');
   });

@@ -58,7 +58,7 @@ const fat = await consume(
   { nats, stream: 'patients', durable: 'fat', db },
   async ({ type, json }, { tx }) => {
     if (type !== 'patient.changed') return;
-    const { id, city } = json() as { id: string; city: string };
+    const { id, city } = json<{ id: string; city: string }>();
     await tx.query(
       `insert into patient_cities values ($1, $2, 1)
      on conflict (id) do update set city = excluded.city, seen = patient_cities.seen + 1`,
@@ -76,7 +76,7 @@ console.log(
 // And one that comes later builds another one from the same stream.
 const cities: string[] = [];
 for await (const { type, json } of bus.readStream({ stream: 'patients' }))
-  if (type === 'patient.changed') cities.push((json() as { city: string }).city);
+  if (type === 'patient.changed') cities.push(json<{ city: string }>().city);
 console.log(`an event store: the history is ${cities.join(', ')}`);
 await thin.stop({ graceMs: 100 });
 await fat.stop();

@@ -25,8 +25,8 @@ export interface ConsumedEvent {
   /** Application headers: without those of NATS and postcommit. */
   readonly headers: Readonly<Record<string, string>>;
   readonly payload: Uint8Array;
-  /** The payload read as JSON; throws where it is none. */
-  json(): unknown;
+  /** The payload read as JSON; throws where it is none. The type is the caller's word: nothing checks it. */
+  json<Payload = unknown>(): Payload;
   readonly stream: string;
   readonly sequence: number;
   /** Place in the outbox it came from; null for messages of other publishers. */

@@ -12,8 +12,8 @@ export interface CoreMessage {
   readonly type: string | null;
   readonly headers: Readonly<Record<string, string>>;
   readonly payload: Uint8Array;
-  /** The payload read as JSON; throws where it is none. */
-  json(): unknown;
+  /** The payload read as JSON; throws where it is none. The type is the caller's word: nothing checks it. */
+  json<Payload = unknown>(): Payload;
 }
 
 export interface SubscribeOptions {

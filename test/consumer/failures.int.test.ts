@@ -124,6 +124,21 @@ test('attempts are counted in the database: another instance goes on where the l
   expect((await letters(here)).map(({ attempts }) => attempts)).toEqual([QUICK.maxAttempts]);
 });
 
+test('a handler that makes the database say that it has no room, each time, is no outage', async () => {
+  const here = await scene();
+  await here.publish('greedy');
+  await start(
+    here,
+    async (_, { tx }) => {
+      await tx.query("do $$ begin raise exception 'no room' using errcode = '53200'; end $$");
+    },
+    { maxAttempts: 2 },
+  );
+  await expect
+    .poll(async () => (await letters(here)).map(({ reason }) => reason), { timeout: 20_000 })
+    .toEqual(['no room']);
+});
+
 test('dead letters of a consumer are listed, shown, retried to success and discarded from the command line', async () => {
   const here = await scene();
   const run = (...args: string[]) => runCli(args, { DATABASE_URL: here.database.url });

@@ -155,7 +155,7 @@ test('the tables of options and fields are those of the types', () => {
 function fieldsOf(path: string, name: string): string[] {
   const source = readFileSync(join(ROOT, path), 'utf8');
   const body = new RegExp(`interface ${name}\\b[^{]*\\{([\\s\\S]*?)\\n\\}`).exec(source)?.[1] ?? '';
-  return [...body.matchAll(/^ {2}(?:readonly )?(\w+)(\(\))?\??:/gm)]
+  return [...body.matchAll(/^ {2}(?:readonly )?(\w+)(?:<[^>]*>)?(\(\))?\??:/gm)]
     .map(([, field = '', call = '']) => field + call)
     .sort();
 }

@@ -18,8 +18,8 @@ export type EffectOutcome =
   | { readonly kind: 'done'; readonly fresh: ReadonlySet<Job> }
   /** The handler's doing, or another transaction in its way: worth another attempt later. */
   | { readonly kind: 'failed'; readonly error: unknown }
-  /** The database's: says nothing about these events. */
-  | { readonly kind: 'unavailable'; readonly error: unknown }
+  /** The database's: says nothing about these events, unless it comes again and again once their handler runs. */
+  | { readonly kind: 'unavailable'; readonly error: unknown; readonly inHandler: boolean }
   /** Another instance has taken over. */
   | { readonly kind: 'deposed' };
 
@@ -61,7 +61,8 @@ export async function attemptEffects<Tx>(
     });
   } catch (thrown) {
     const error = withoutWrapper(thrown);
-    return { kind: isDatabasesFault(progress, thrown) ? 'unavailable' : 'failed', error };
+    if (!isDatabasesFault(progress, thrown)) return { kind: 'failed', error };
+    return { kind: 'unavailable', error, inHandler: progress.at !== 'record' };
   }
 }
 

@@ -92,9 +92,12 @@ async function attemptUntilAnswered<Tx>(
     const events = fresh.map(({ event }) => event);
     await options.work(events, contextOf(tx, aborting));
   };
-  for (;;) {
+  for (let suspicions = 0; ; ) {
     const outcome = await attemptEffects(transact, { consumer: settings.durable, jobs, work });
     if (outcome.kind !== 'unavailable' || stopping.aborted) return outcome;
+    // A database that answers until the handler runs, each time: that is the handler's doing, and would never end.
+    suspicions = outcome.inHandler ? suspicions + 1 : 0;
+    if (suspicions >= settings.maxAttempts) return { kind: 'failed', error: outcome.error };
     trouble.warn(
       'consumer-database-unavailable',
       messageOf(outcome.error),
