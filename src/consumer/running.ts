@@ -52,6 +52,8 @@ export interface ConsumerParts<Tx> {
 
 /** For a handler that heeds its signal to unwind, and for the server to confirm. */
 const LAST_MOMENT_MS = 1_000;
+/** Milliseconds as a rule; a server that does not answer is asked for so long. */
+const LETTING_GO_MS = 5_000;
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: what lives as long as the consumer, in one place.
 export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
@@ -129,7 +131,8 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
   const shutDown = async ({ graceMs = 10_000 }: StopOptions = {}) => {
     stopping.abort();
     const waiting = schedule.close();
-    await within(term?.stopped ?? Promise.resolve(), LAST_MOMENT_MS);
+    // What was handed back before the server knows that we ask for nothing would come to us.
+    await within(term?.stopped ?? Promise.resolve(), LETTING_GO_MS);
     // Those that came meanwhile, too.
     for (const { delivery } of [...waiting, ...schedule.clear()]) delivery?.nak(0);
     if (!(await within(workers, graceMs))) {

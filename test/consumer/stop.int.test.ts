@@ -157,11 +157,11 @@ test('what was read from the stream after a takeover is handed back by a stop, t
   await entered.fired;
   await consumer.stop({ graceMs: 100 });
   // The ack wait is half a minute: only what was handed back comes this fast, to whoever asks.
-  const again = await former.fetch({ max_messages: 30, expires: 5_000 });
   const sequences: number[] = [];
-  for await (const message of again) {
-    sequences.push(message.seq);
-    if (sequences.length === 30) break;
-  }
+  for (let round = 0; round < 4 && sequences.length < 30; round++)
+    for await (const message of await former.fetch({ max_messages: 30, expires: 5_000 })) {
+      sequences.push(message.seq);
+      if (sequences.length === 30) break;
+    }
   expect(sequences.sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
 });
