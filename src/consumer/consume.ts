@@ -1,8 +1,13 @@
 import { messageOf, PostcommitError } from '../errors.ts';
 import { requireInbox } from '../inbox/presence.ts';
 import { type BorrowedLink, borrowLink } from '../jetstream/index.ts';
-import { recogniseTransaction, type TransactionHandle } from '../postgres/transaction-handle.ts';
-import { type ConsumerDatabase, createTransact, type Transact, type TransactionOf } from './database.ts';
+import {
+  type ConsumerDatabase,
+  createTransact,
+  inTransaction,
+  type Transact,
+  type TransactionOf,
+} from './database.ts';
 import { type DurableOutcome, type DurableProgress, provideDurable } from './delivery/durable.ts';
 import {
   type BatchHandler,
@@ -76,13 +81,12 @@ function createFinder({ link }: BorrowedLink, settings: ConsumerSettings) {
   let last: DurableProgress | undefined;
   let rewoundTo: number | undefined;
   return async (): Promise<DurableOutcome> => {
-    const askedAtMs = performance.now();
     const outcome = await provideDurable(link, definition, last);
     if (outcome.kind === 'unavailable' && outcome.rewoundTo !== undefined)
       rewoundTo = Math.min(rewoundTo ?? outcome.rewoundTo, outcome.rewoundTo);
     if (outcome.kind !== 'ready') return outcome;
     last = furthest(last, outcome.state.progress);
-    const state = { ...outcome.state, askedAtMs, ...(rewoundTo === undefined ? {} : { rewoundTo }) };
+    const state = { ...outcome.state, ...(rewoundTo === undefined ? {} : { rewoundTo }) };
     rewoundTo = undefined;
     return { kind: 'ready', state };
   };
@@ -95,7 +99,7 @@ function furthest(last: DurableProgress | undefined, now: DurableProgress): Dura
 
 async function checkDatabase<Tx>(transact: Transact<Tx>): Promise<void> {
   try {
-    await transact(async (tx) => requireInbox(await recogniseTransaction(tx as TransactionHandle)));
+    await inTransaction(transact, requireInbox);
   } catch (error) {
     if (error instanceof PostcommitError) throw error;
     throw new PostcommitError(

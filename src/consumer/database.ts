@@ -1,5 +1,10 @@
 import { PostcommitError } from '../errors.ts';
-import type { DrizzleTransaction } from '../postgres/transaction-handle.ts';
+import {
+  type DrizzleTransaction,
+  recogniseTransaction,
+  type Transaction,
+  type TransactionHandle,
+} from '../postgres/transaction-handle.ts';
 
 /** `pg.Pool`, by its structure. */
 export interface PgPool {
@@ -56,12 +61,30 @@ export function createTransact<Database extends ConsumerDatabase>(
   );
 }
 
+/** Runs statements of our own in one transaction, whatever the driver. */
+export function inTransaction<Tx, Result>(
+  transact: Transact<Tx>,
+  work: (transaction: Transaction) => Promise<Result>,
+): Promise<Result> {
+  return transact(async (tx) => work(await recogniseTransaction(tx as TransactionHandle)));
+}
+
+/** The `pg.Pool` itself, or the one below a Drizzle database, which keeps the driver's handle as `$client`. */
+export function pgPoolOf(database: ConsumerDatabase): object | undefined {
+  const driver = driverOf(database);
+  return driver !== undefined && 'totalCount' in driver ? driver : undefined;
+}
+
+function driverOf(database: ConsumerDatabase | undefined): object | undefined {
+  const driver: unknown = database !== undefined && '$client' in database ? database.$client : database;
+  return typeof driver === 'object' && driver !== null ? driver : undefined;
+}
+
 /** On one connection the transactions of others would end the handler's. */
 function refuseSingleClient(database: ConsumerDatabase): void {
-  const client = (database as { readonly $client?: unknown } | undefined)?.$client;
-  const isSingle =
-    typeof client === 'object' && client !== null && 'escapeLiteral' in client && !('totalCount' in client);
-  if (!isSingle) return;
+  const driver = driverOf(database);
+  const isSingle = driver !== database && driver !== undefined && 'escapeLiteral' in driver;
+  if (!isSingle || pgPoolOf(database) !== undefined) return;
   throw new PostcommitError(
     'config-invalid',
     'the Drizzle database in `db` has a single client, and consume() needs several connections',

@@ -1,4 +1,4 @@
-import type { ConsumerDatabase } from './database.ts';
+import { type ConsumerDatabase, pgPoolOf } from './database.ts';
 
 interface Emitter {
   on(event: string, listener: (...args: never[]) => void): unknown;
@@ -11,7 +11,7 @@ interface Emitter {
  * Returns what takes the listeners off again.
  */
 export function absorbConnectionErrors(database: ConsumerDatabase): () => void {
-  const pool = poolOf(database);
+  const pool = pgPoolOf(database) as Emitter | undefined;
   if (pool === undefined) return () => undefined;
   const absorb = () => undefined;
   const onAcquire = (client: Emitter) => void client.on('error', absorb);
@@ -24,12 +24,4 @@ export function absorbConnectionErrors(database: ConsumerDatabase): () => void {
     pool.off('acquire', onAcquire);
     pool.off('release', onRelease);
   };
-}
-
-/** Drizzle keeps the driver's handle as `$client`. */
-function poolOf(database: ConsumerDatabase): Emitter | undefined {
-  const candidate = '$client' in database ? database.$client : database;
-  const isPool =
-    typeof candidate === 'object' && candidate !== null && 'on' in candidate && 'totalCount' in candidate;
-  return isPool ? (candidate as unknown as Emitter) : undefined;
 }

@@ -3,8 +3,7 @@ import { recordedAmong } from '../inbox/recorded.ts';
 import type { BrokerLink } from '../jetstream/index.ts';
 import type { ConsumerLease } from '../lease/consumer-lease.ts';
 import { sleep } from '../lifecycle/abort.ts';
-import { recogniseTransaction, type TransactionHandle } from '../postgres/transaction-handle.ts';
-import type { ConsumerDatabase, Transact } from './database.ts';
+import { type ConsumerDatabase, inTransaction, type Transact } from './database.ts';
 import type { DurableOutcome, DurableState } from './delivery/durable.ts';
 import { connectionClosed } from './delivery/keep-pulling.ts';
 import { campaign, type Role } from './lead/campaign.ts';
@@ -91,11 +90,8 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
       ready.resolve();
     };
     const recorded = (eventIds: readonly string[]) =>
-      transact(async (tx) =>
-        recordedAmong(await recogniseTransaction(tx as TransactionHandle), {
-          consumer: settings.durable,
-          eventIds,
-        }),
+      inTransaction(transact, (transaction) =>
+        recordedAmong(transaction, { consumer: settings.durable, eventIds }),
       );
     const current = createTerm({ ...parts, schedule, trouble, lease, onFound, recorded });
     term = current;

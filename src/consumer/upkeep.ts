@@ -4,12 +4,8 @@ import { messageOf } from '../errors.ts';
 import { pruneInbox } from '../inbox/prune.ts';
 import { type BrokerLink, lookUpStream } from '../jetstream/index.ts';
 import { sleep } from '../lifecycle/abort.ts';
-import {
-  recogniseTransaction,
-  type Transaction,
-  type TransactionHandle,
-} from '../postgres/transaction-handle.ts';
-import type { Transact } from './database.ts';
+import type { Transaction } from '../postgres/transaction-handle.ts';
+import { inTransaction, type Transact } from './database.ts';
 import type { ConsumerSettings } from './options.ts';
 import type { TroubleLog } from './trouble.ts';
 
@@ -48,8 +44,7 @@ export async function keepUp<Tx>(options: UpkeepOptions<Tx>): Promise<void> {
 /** Once: what the stream does not hold any more and nobody has to remember. */
 export async function prunePast<Tx>({ settings, link, transact, signal }: UpkeepOptions<Tx>): Promise<void> {
   const { durable: consumer, stream, inboxRetentionMs: olderThanMs } = settings;
-  const run = <Result>(work: (transaction: Transaction) => Promise<Result>) =>
-    transact(async (tx) => work(await recogniseTransaction(tx as TransactionHandle)));
+  const run = <Result>(work: (transaction: Transaction) => Promise<Result>) => inTransaction(transact, work);
   await run((transaction) => pruneFailures(transaction, { consumer, olderThanMs: FAILURES_KEPT_MS }));
   await run((transaction) => pruneConsumerLetters(transaction, { consumer, olderThanMs }));
   const lookup = await lookUpStream(link, stream);

@@ -39,8 +39,3 @@ export function serverErrorOf(thrown: unknown): ServerError | undefined {
 export function isOutageState(code: string): boolean {
   return /^(08|53|58)/.test(code) || /^57P0[1-5]$/.test(code) || code === '25006';
 }
-
-/** True where another transaction was in the way, or a time limit ended the wait for it: worth another attempt. */
-export function isContentionState(code: string): boolean {
-  return ['40001', '40P01', '55P03', '57014'].includes(code);
-}

@@ -30,8 +30,6 @@ export interface DurableState {
   readonly delivered: { readonly streamSequence: number; readonly consumerSequence: number };
   /** The stream had lost its tail from here on: what it holds behind it now may have been passed over. */
   readonly rewoundTo?: number;
-  /** The stream can deliver nothing below it. */
-  readonly firstSequence: number;
   /** On the clock of `performance.now()`: what came before has been sent before this was said. */
   readonly askedAtMs: number;
   /** As the server has it. */
@@ -78,6 +76,7 @@ export async function provideDurable(
   last?: DurableProgress,
 ): Promise<DurableOutcome> {
   const { stream, durable } = definition;
+  const askedAtMs = performance.now();
   const lookup = await lookUpStream(link, stream);
   if (lookup.kind === 'missing')
     return { kind: 'unavailable', reason: `the stream '${stream}' does not exist (yet)` };
@@ -99,7 +98,7 @@ export async function provideDurable(
       kind: 'unavailable',
       reason: `JetStream's answer about the durable '${durable}' is incomplete, or of no known form`,
     };
-  return judge(definition, info, lookup.state);
+  return judge(definition, info, { ...lookup.state, askedAtMs });
 }
 
 /** How much the durable has delivered so far, in its own count; undefined if it does not say. */
@@ -173,7 +172,7 @@ function refused({ stream, durable }: DurableDefinition, reason: string): Durabl
 function judge(
   definition: DurableDefinition,
   info: RawConsumerInfo,
-  { created: incarnation, firstSequence, lastSequence }: StreamState,
+  { created: incarnation, lastSequence, askedAtMs }: StreamState & Pick<DurableState, 'askedAtMs'>,
 ): DurableOutcome {
   const { stream, durable } = definition;
   if (info.delivered.stream_seq > lastSequence)
@@ -201,8 +200,7 @@ function judge(
         streamSequence: info.delivered.stream_seq,
         consumerSequence: info.delivered.consumer_seq,
       },
-      firstSequence,
-      askedAtMs: 0,
+      askedAtMs,
       ackWaitMs,
       differences: differencesOf(definition, info.config),
     },

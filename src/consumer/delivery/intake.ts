@@ -1,5 +1,11 @@
 import { messageOf } from '../../errors.ts';
-import { type BrokerLink, isMarker, type SourceMessage, toConsumedEvent } from '../../jetstream/index.ts';
+import {
+  type BrokerLink,
+  type ConsumedEvent,
+  isMarker,
+  type SourceMessage,
+  toConsumedEvent,
+} from '../../jetstream/index.ts';
 import type { ConsumerLease } from '../../lease/consumer-lease.ts';
 import type { ConsumerSettings } from '../options.ts';
 import { type Job, lineOf } from '../work/job.ts';
@@ -50,7 +56,7 @@ export function createIntake(options: IntakeOptions): Intake {
   let highest = 0;
   let consumerSequence = 0;
 
-  function offer(delivery: Delivery): void {
+  function offer(delivery: Delivery, event = toConsumedEvent(delivery.message)): void {
     const { message } = delivery;
     const { sequence } = message;
     highest = Math.max(highest, sequence);
@@ -58,7 +64,7 @@ export function createIntake(options: IntakeOptions): Intake {
     if (before !== undefined && !before.over) {
       if (before.delivery !== undefined) options.onSettled(before.delivery);
       // Another message at its place: that of before is none of this durable's any more, and must not settle this one.
-      before.delivery = isSame(before, message) ? delivery : undefined;
+      before.delivery = isSame(before.event, event) ? delivery : undefined;
       if (before.delivery !== undefined) return;
     }
     if (isMarker(message)) {
@@ -66,7 +72,6 @@ export function createIntake(options: IntakeOptions): Intake {
       delivery.ack();
       return;
     }
-    const event = toConsumedEvent(message);
     const job: Job = {
       event,
       line: lineOf(event, order),
@@ -97,19 +102,20 @@ export function createIntake(options: IntakeOptions): Intake {
   /** What is done is acknowledged at once: of a long stretch, most was, behind one that is tried again and again. */
   async function offerRead(messages: readonly SourceMessage[], delivered: number): Promise<void> {
     if (messages.length === 0) return;
-    const done = await options.recorded(messages.map((message) => toConsumedEvent(message).id));
-    for (const message of messages) {
+    const read = messages.map((message) => ({ message, event: toConsumedEvent(message) }));
+    const done = await options.recorded(read.map(({ event }) => event.id));
+    for (const { message, event } of read) {
       const before = held.get(message.sequence);
-      if (before?.over === false && isSame(before, message)) continue;
+      if (before?.over === false && isSame(before.event, event)) continue;
       const { onSettled } = options;
       const { connection } = link;
       const delivery = createForeignDelivery(message, { durable, connection, delivered, onSettled });
-      if (done.has(toConsumedEvent(message).id)) {
+      if (done.has(event.id)) {
         delivery.ack();
         continue;
       }
       options.onForeign(delivery);
-      offer(delivery);
+      offer(delivery, event);
     }
   }
 
@@ -172,9 +178,8 @@ export function createIntake(options: IntakeOptions): Intake {
   };
 }
 
-function isSame({ event }: Job, message: SourceMessage): boolean {
-  const { id, time } = toConsumedEvent(message);
-  return id === event.id && time.getTime() === event.time.getTime();
+function isSame(one: ConsumedEvent, other: ConsumedEvent): boolean {
+  return one.id === other.id && one.time.getTime() === other.time.getTime();
 }
 
 export const GONE_ELSEWHERE = 'messages were delivered elsewhere: they are read from the stream first';

@@ -1,6 +1,6 @@
 import type { Run } from '../../lease/consumer-lease.ts';
-import { type Row, recogniseTransaction, type TransactionHandle } from '../../postgres/transaction-handle.ts';
-import type { ConsumerDatabase, Transact } from '../database.ts';
+import type { Row } from '../../postgres/transaction-handle.ts';
+import { type ConsumerDatabase, inTransaction, pgPoolOf, type Transact } from '../database.ts';
 
 /** Where an instance holds its lease. */
 export interface LeaseSession {
@@ -55,14 +55,11 @@ export async function openLeaseSession<Tx>(
   }
 }
 
-/** Drizzle keeps the driver's handle as `$client`. */
 function factoryOf(db: ConsumerDatabase): ClientFactory | undefined {
-  const pool: object = '$client' in db ? (db.$client as object) : db;
-  const isPool = typeof pool === 'object' && pool !== null && 'totalCount' in pool;
-  return isPool && 'Client' in pool && 'options' in pool ? (pool as ClientFactory) : undefined;
+  const pool = pgPoolOf(db);
+  return pool !== undefined && 'Client' in pool && 'options' in pool ? (pool as ClientFactory) : undefined;
 }
 
 function eachInATransaction<Tx>(transact: Transact<Tx>): Run {
-  return (text, values) =>
-    transact(async (tx) => (await recogniseTransaction(tx as TransactionHandle)).run(text, values));
+  return (text, values) => inTransaction(transact, (transaction) => transaction.run(text, values));
 }

@@ -2,8 +2,7 @@ import { parkLetterAgain, writeConsumerLetter } from '../../dead-letters/consume
 import { countFailure, type Failures, forgetFailures } from '../../dead-letters/failures.ts';
 import { messageOf } from '../../errors.ts';
 import { withoutWrapper } from '../../postgres/server-error.ts';
-import { recogniseTransaction, type TransactionHandle } from '../../postgres/transaction-handle.ts';
-import type { Transact } from '../database.ts';
+import { inTransaction, type Transact } from '../database.ts';
 import type { ConsumerSettings } from '../options.ts';
 import type { TroubleLog } from '../trouble.ts';
 import { freshAmong } from './effect.ts';
@@ -53,8 +52,8 @@ export async function afterFailure<Tx>(
 }
 
 function count<Tx>(job: Job, reason: string, { settings, transact }: FailureOptions<Tx>): Promise<Failures> {
-  return transact(async (tx) =>
-    countFailure(await recogniseTransaction(tx as TransactionHandle), failedEvent(job, settings), reason),
+  return inTransaction(transact, (transaction) =>
+    countFailure(transaction, failedEvent(job, settings), reason),
   );
 }
 
@@ -65,8 +64,7 @@ async function bury<Tx>(
   { settings, transact, onDeposed }: FailureOptions<Tx>,
 ): Promise<FailureFate> {
   const { durable: consumer } = settings;
-  return transact<FailureFate>(async (tx) => {
-    const transaction = await recogniseTransaction(tx as TransactionHandle);
+  return inTransaction<Tx, FailureFate>(transact, async (transaction) => {
     const fresh = await freshAmong(transaction, consumer, [job]);
     if (fresh === undefined) {
       onDeposed(job);
@@ -88,8 +86,8 @@ async function parkAgain<Tx>(
   reason: string,
   { transact }: FailureOptions<Tx>,
 ): Promise<FailureFate> {
-  await transact(async (tx) =>
-    parkLetterAgain(await recogniseTransaction(tx as TransactionHandle), { id: letter ?? 0, reason, lease }),
+  await inTransaction(transact, (transaction) =>
+    parkLetterAgain(transaction, { id: letter ?? 0, reason, lease }),
   );
   return { kind: 'parked again' };
 }

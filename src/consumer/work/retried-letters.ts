@@ -3,8 +3,7 @@ import { messageOf } from '../../errors.ts';
 import type { ConsumedEvent } from '../../jetstream/index.ts';
 import type { ConsumerLease } from '../../lease/consumer-lease.ts';
 import { sleep } from '../../lifecycle/abort.ts';
-import { recogniseTransaction, type TransactionHandle } from '../../postgres/transaction-handle.ts';
-import type { Transact } from '../database.ts';
+import { inTransaction, type Transact } from '../database.ts';
 import type { ConsumerSettings } from '../options.ts';
 import type { TroubleLog } from '../trouble.ts';
 import { type Job, lineOf } from './job.ts';
@@ -62,13 +61,8 @@ function look<Tx>(
   const besides = inHand.flatMap(({ letter }) => (letter === undefined ? [] : [letter]));
   const { durable: consumer, stream, prefetch } = settings;
   const atMost = Math.max(0, prefetch - inHand.length);
-  return transact(async (tx) =>
-    lettersToRetry(await recogniseTransaction(tx as TransactionHandle), {
-      consumer,
-      stream,
-      besides,
-      atMost,
-    }),
+  return inTransaction(transact, (transaction) =>
+    lettersToRetry(transaction, { consumer, stream, besides, atMost }),
   );
 }
 
