@@ -1,6 +1,12 @@
 export { type BorrowedLink, borrowLink, type NatsTarget } from './borrowed-link.ts';
 export { type BrokerLink, type ConnectOptions, connectBroker, linkTo } from './connection.ts';
-export { type DeliverPolicy, rawStart } from './deliver-policy.ts';
+export {
+  CONSUMER_NOT_FOUND,
+  type ConsumerDefinition,
+  type DeliverPolicy,
+  filtersOf,
+  rawConsumerConfig,
+} from './consumer-config.ts';
 export {
   encodeHeaders,
   encodeMarkerHeaders,
@@ -12,7 +18,14 @@ export { isJetStreamName } from './names.ts';
 export { classifyReply, type Failure, type Outcome, type Reply } from './outcome.ts';
 export { createPublisher, type OutgoingMessage, type Publisher, type PublisherOptions } from './publisher.ts';
 export { headerValue, type ReadBack, type ReadBackOptions, readBack } from './read-back.ts';
-export { type ConsumedEvent, isMarker, type SourceMessage, toConsumedEvent } from './received-event.ts';
+export {
+  type ConsumedEvent,
+  contentOf,
+  isMarker,
+  type MessageContent,
+  type SourceMessage,
+  toConsumedEvent,
+} from './received-event.ts';
 export type { NatsSettings, NatsSettingsSource, TlsSettings } from './settings.ts';
 export {
   createStream,

@@ -15,10 +15,8 @@ export interface SourceMessage {
   readonly deliveryCount: number;
 }
 
-/** An event as a handler receives it. */
-export interface ConsumedEvent {
-  /** `Postcommit-Event-Id`, else the publisher's `Nats-Msg-Id`, else `<stream>:<sequence>`. */
-  readonly id: string;
+/** What a message says, wherever it comes from. */
+export interface MessageContent {
   readonly subject: string;
   readonly key: string | null;
   readonly type: string | null;
@@ -27,6 +25,12 @@ export interface ConsumedEvent {
   readonly payload: Uint8Array;
   /** The payload read as JSON; throws where it is none. The type is the caller's word: nothing checks it. */
   json<Payload = unknown>(): Payload;
+}
+
+/** An event as a handler receives it. */
+export interface ConsumedEvent extends MessageContent {
+  /** `Postcommit-Event-Id`, else the publisher's `Nats-Msg-Id`, else `<stream>:<sequence>`. */
+  readonly id: string;
   readonly stream: string;
   readonly sequence: number;
   /** Place in the outbox it came from; null for messages of other publishers. */
@@ -38,18 +42,28 @@ export interface ConsumedEvent {
   readonly deliveryCount: number;
 }
 
-export function toConsumedEvent(message: SourceMessage): ConsumedEvent {
-  const { subject, headers, data, stream, sequence, time, deliveryCount } = message;
-  const header = (name: string) => headers?.get(name) || null;
-  const position = header(HEADER.position);
+export function contentOf({
+  subject,
+  headers,
+  data,
+}: Pick<SourceMessage, 'subject' | 'headers' | 'data'>): MessageContent {
   return {
-    id: idOf(header(HEADER.eventId) ?? header(HEADER.messageId)) ?? `${stream}:${sequence}`,
     subject,
-    key: header(HEADER.key),
-    type: header(HEADER.type),
+    key: headers?.get(HEADER.key) || null,
+    type: headers?.get(HEADER.type) || null,
     headers: applicationHeaders(headers),
     payload: data,
     json: () => JSON.parse(Buffer.from(data).toString()),
+  };
+}
+
+export function toConsumedEvent(message: SourceMessage): ConsumedEvent {
+  const { headers, stream, sequence, time, deliveryCount } = message;
+  const header = (name: string) => headers?.get(name) || null;
+  const position = header(HEADER.position);
+  return {
+    ...contentOf(message),
+    id: idOf(header(HEADER.eventId) ?? header(HEADER.messageId)) ?? `${stream}:${sequence}`,
     stream,
     sequence,
     position: position !== null && /^-?\d{1,16}$/.test(position) ? Number(position) : null,

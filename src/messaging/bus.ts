@@ -4,12 +4,13 @@ import type { OutboxEvent } from '../event.ts';
 import {
   borrowLink,
   type ConsumedEvent,
+  type ConsumerDefinition,
   HEADER,
   type NatsTarget,
   type StreamDefinition,
 } from '../jetstream/index.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
-import { type ConsumerDefinition, ensureConsumer } from './consumers.ts';
+import { ensureConsumer } from './consumers.ts';
 import {
   type CoreMessage,
   encodeMessage,

@@ -1,20 +1,19 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import { messageOf, PostcommitError } from '../errors.ts';
 import type { OutboxEvent } from '../event.ts';
-import { type BrokerLink, checkSubjectPattern, HEADER, subjectOf } from '../jetstream/index.ts';
+import {
+  type BrokerLink,
+  checkSubjectPattern,
+  contentOf,
+  HEADER,
+  type MessageContent,
+  subjectOf,
+} from '../jetstream/index.ts';
 import { encodeEvent } from '../outbox/event-rules.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** A message as a subscriber gets it: who was not listening has missed it, and nobody delivers it again. */
-export interface CoreMessage {
-  readonly subject: string;
-  readonly key: string | null;
-  readonly type: string | null;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly payload: Uint8Array;
-  /** The payload read as JSON; throws where it is none. The type is the caller's word: nothing checks it. */
-  json<Payload = unknown>(): Payload;
-}
+export type CoreMessage = MessageContent;
 
 export interface SubscribeOptions {
   /** Of the subscribers with this name each message goes to one. Default: every subscriber gets every message. */
@@ -114,14 +113,5 @@ export function subscribe(
 }
 
 function toCoreMessage(message: Msg): CoreMessage {
-  const { headers, data } = message;
-  const own = headers?.keys().filter((name) => !/^(nats|postcommit)-/i.test(name)) ?? [];
-  return {
-    subject: subjectOf(message),
-    key: headers?.get(HEADER.key) || null,
-    type: headers?.get(HEADER.type) || null,
-    headers: Object.fromEntries(own.map((name) => [name, headers?.values(name).join(', ') ?? ''])),
-    payload: data,
-    json: () => JSON.parse(Buffer.from(data).toString()),
-  };
+  return contentOf({ subject: subjectOf(message), headers: message.headers, data: message.data });
 }

@@ -1,6 +1,11 @@
-export type { ConsumedEvent, DeliverPolicy, NatsTarget, StreamDefinition } from '../jetstream/index.ts';
+export type {
+  ConsumedEvent,
+  ConsumerDefinition,
+  DeliverPolicy,
+  NatsTarget,
+  StreamDefinition,
+} from '../jetstream/index.ts';
 export { type Bus, type BusOptions, openBus, type Stored } from './bus.ts';
-export type { ConsumerDefinition } from './consumers.ts';
 export type { CoreMessage, SubscribeOptions, Subscription } from './core.ts';
 export { type Difference, describeDifference, type Provisioned } from './drift.ts';
 export type { ReadOptions } from './read-stream.ts';

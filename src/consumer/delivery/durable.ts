@@ -2,9 +2,11 @@ import { PostcommitError } from '../../errors.ts';
 import { isObject, requestApi } from '../../jetstream/api.ts';
 import {
   type BrokerLink,
+  CONSUMER_NOT_FOUND,
   type DeliverPolicy,
+  filtersOf,
   lookUpStream,
-  rawStart,
+  rawConsumerConfig,
   type StreamState,
 } from '../../jetstream/index.ts';
 
@@ -64,7 +66,6 @@ interface RawConsumerInfo {
 }
 
 const NANOS_PER_MS = 1_000_000;
-const CONSUMER_NOT_FOUND = 10014;
 
 /**
  * Finds the durable or creates it; one that is there is never changed. `last` says how far it had got, if it was
@@ -85,7 +86,7 @@ export async function provideDurable(
   if (answer.kind === 'error' && answer.errCode === CONSUMER_NOT_FOUND) {
     const body = {
       stream_name: stream,
-      config: rawConfig(definition, startOf(definition, lookup.state, last)),
+      config: rawConsumerConfig({ ...definition, deliverPolicy: startOf(definition, lookup.state, last) }),
     };
     answer = await requestApi(link, `CONSUMER.DURABLE.CREATE.${stream}.${durable}`, { body });
     if (answer.kind === 'error') return refused(definition, answer.reason);
@@ -138,26 +139,6 @@ function startOf(
   if (last === undefined) return deliverPolicy === 'new' ? { fromSequence: lastSequence + 1 } : deliverPolicy;
   if (last.incarnation !== created) return 'all';
   return { fromSequence: Math.min(last.ackFloor, lastSequence) + 1 };
-}
-
-function rawConfig(definition: DurableDefinition, start: DeliverPolicy): object {
-  const { durable, subjects, ackWaitMs, maxAckPending } = definition;
-  const [subject, ...more] = subjects;
-  return {
-    durable_name: durable,
-    ...rawStart(start),
-    ack_policy: 'explicit',
-    ack_wait: ackWaitMs * NANOS_PER_MS,
-    max_deliver: -1,
-    max_ack_pending: maxAckPending,
-    replay_policy: 'instant',
-    // Servers before 2.10 know one filter only.
-    ...(more.length > 0
-      ? { filter_subjects: subjects }
-      : subject === undefined
-        ? {}
-        : { filter_subject: subject }),
-  };
 }
 
 function refused({ stream, durable }: DurableDefinition, reason: string): DurableOutcome {
@@ -232,7 +213,7 @@ function faultsOf({ subjects }: DurableDefinition, config: RawConsumerInfo['conf
     faults.push(`it gives up after ${config.max_deliver} deliveries (max_deliver), which would lose events`);
   }
   if (config.headers_only) faults.push('it delivers headers without payloads (headers_only)');
-  const filters = config.filter_subjects ?? (config.filter_subject ? [config.filter_subject] : []);
+  const filters = filtersOf(config);
   if (!sameSet(filters, subjects))
     faults.push(`it delivers ${list(filters)}, and \`subjects\` asks for ${list(subjects)}`);
   return faults;
