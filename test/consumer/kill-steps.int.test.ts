@@ -1,11 +1,11 @@
-import { headers as createHeaders } from '@nats-io/transport-node';
 import { expect, onTestFinished, test } from 'vitest';
 import { startTcpProxy } from '../../src/testing/index.ts';
 import { createWire, type Hold, type Wire } from '../chaos/directed/wire.ts';
 import { startChild } from '../chaos/system/child.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 import type { OrderedChildSettings } from './ordered-child.ts';
-import { createScene, type Scene } from './scene.ts';
+import { createScene } from './scene.ts';
+import { addVersions, disorderedVersions, publishVersions } from './versions.ts';
 
 /** Set POSTCOMMIT_TEST_KILLS to 200 for what the issue asks for. */
 const KILLS = Number(process.env.POSTCOMMIT_TEST_KILLS ?? 24);
@@ -54,23 +54,13 @@ async function commitOf(postgres: Wire, watch: () => Hold): Promise<Hold> {
   return reached(commit);
 }
 
-async function publishMore({ jsm, stream }: Scene, round: number): Promise<void> {
-  for (let n = round * EVENTS_EACH + 1; n <= (round + 1) * EVENTS_EACH; n++) {
-    const headers = createHeaders();
-    headers.set('Postcommit-Event-Id', `e${n}`);
-    headers.set('Postcommit-Key', `key-${n % KEYS}`);
-    headers.set('Version', String(Math.ceil(n / KEYS)));
-    await jsm.jetstream().publish(`${stream}.event`, 'x', { headers });
-  }
-}
-
 test.each(['key', 'none'] as const)(
   'SIGKILL at each step between receiving and acknowledging: one effect each (order %s)',
   async (order) => {
     const random = seededRandom(order === 'key' ? 1 : 2);
     const here = await createScene();
     onTestFinished(() => here[Symbol.asyncDispose]());
-    await here.pool.query('ALTER TABLE effects ADD key text, ADD version int, ADD instance int');
+    await addVersions(here);
     const settings: OrderedChildSettings = {
       databaseUrl: here.database.url,
       nats: here.nats,
@@ -85,7 +75,7 @@ test.each(['key', 'none'] as const)(
       seed: 1,
     };
     for (let kill = 0; kill < KILLS; kill++) {
-      await publishMore(here, kill);
+      await publishVersions(here, { first: kill * EVENTS_EACH + 1, count: EVENTS_EACH, keys: KEYS });
       const wires: Wires = { postgres: createWire(), nats: createWire() };
       await using postgres = await startTcpProxy({
         port: portOf(here.database.url),
@@ -117,12 +107,7 @@ test.each(['key', 'none'] as const)(
     await here.untilSettled();
     expect(new Set(await here.effects()).size).toBe(EVENTS);
     if (order === 'none') return;
-    const { rows } = await here.pool.query(
-      `select key, version from (
-         select *, lag(version, 1, 0) over (partition by key order by place) as before from effects) e
-        where version <> before + 1`,
-    );
-    expect(rows).toEqual([]);
+    expect(await disorderedVersions(here)).toEqual([]);
   },
 );
 

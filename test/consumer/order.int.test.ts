@@ -1,9 +1,9 @@
-import { headers as createHeaders } from '@nats-io/transport-node';
 import { expect, onTestFinished, test } from 'vitest';
 import { sleep } from '../../src/lifecycle/abort.ts';
 import { type Child, type Line, startChild } from '../chaos/system/child.ts';
 import type { OrderedChildSettings } from './ordered-child.ts';
 import { createScene, type Scene } from './scene.ts';
+import { addVersions, disorderedVersions, publishVersions } from './versions.ts';
 
 /** Set POSTCOMMIT_TEST_EVENTS to 100000 for what the issue asks for. */
 const EVENTS = Number(process.env.POSTCOMMIT_TEST_EVENTS ?? 12_000);
@@ -15,25 +15,11 @@ const SLACK_MS = 1_500;
 async function scene(): Promise<Scene> {
   const created = await createScene();
   onTestFinished(() => created[Symbol.asyncDispose]());
-  await created.pool.query('ALTER TABLE effects ADD key text, ADD version int, ADD instance int');
+  await addVersions(created);
   return created;
 }
 
-async function publishAll({ jsm, stream }: Scene, count: number): Promise<void> {
-  const js = jsm.jetstream();
-  for (let first = 1; first <= count; first += 500) {
-    await Promise.all(
-      Array.from({ length: Math.min(500, count - first + 1) }, (_, i) => {
-        const n = first + i;
-        const headers = createHeaders();
-        headers.set('Postcommit-Event-Id', `e${n}`);
-        headers.set('Postcommit-Key', `key-${n % KEYS}`);
-        headers.set('Version', String(Math.ceil(n / KEYS)));
-        return js.publish(`${stream}.event`, 'x', { headers });
-      }),
-    );
-  }
-}
+const publishAll = (here: Scene, count: number) => publishVersions(here, { first: 1, count, keys: KEYS });
 
 interface Instance {
   readonly child: Child;
@@ -87,15 +73,6 @@ async function nextEffectAfter(here: Scene, fault: () => void): Promise<number> 
   return performance.now() - startedAtMs;
 }
 
-async function disordered({ pool }: Scene): Promise<unknown[]> {
-  const { rows } = await pool.query(
-    `select key, version, place from (
-       select *, lag(version, 1, 0) over (partition by key order by place) as before from effects) e
-      where version <> before + 1`,
-  );
-  return rows;
-}
-
 test('key: the active instance is killed and frozen again and again, handlers fail; each key in order, one effect each', async () => {
   const here = await scene();
   await publishAll(here, EVENTS);
@@ -117,7 +94,7 @@ test('key: the active instance is killed and frozen again and again, handlers fa
   }
   await expect.poll(countOf(here), { timeout: 30_000 + EVENTS, interval: 100 }).toBe(EVENTS);
   await here.untilSettled();
-  expect(await disordered(here)).toEqual([]);
+  expect(await disorderedVersions(here)).toEqual([]);
   expect(new Set(await here.effects()).size).toBe(EVENTS);
   if (process.env.POSTCOMMIT_TEST_EVENTS !== undefined) process.stdout.write(`${JSON.stringify(times)}\n`);
   expect(times.killed.length).toBeGreaterThan(0);
@@ -152,7 +129,7 @@ test.each([false, true])(
     startInstance(here, more);
     await expect.poll(countOf(here), { timeout: 30_000 }).toBe(1_500);
     await here.untilSettled();
-    expect(await disordered(here)).toEqual([]);
+    expect(await disorderedVersions(here)).toEqual([]);
   },
 );
 
