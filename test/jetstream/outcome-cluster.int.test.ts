@@ -26,7 +26,8 @@ test.concurrent.each(NATS_VERSIONS)(
       ackTimeoutMs: 1_000,
     });
     const elsewhere = `${stream.name}_nowhere.a`;
-    expect(await publishOne(recorder, stream)).toBe(1);
+    // A new stream of several nodes may not be listened for everywhere yet, although its creation was acknowledged.
+    await untilStored(recorder, stream);
     await cluster.untilStreamReady(stream.name);
 
     await cluster.stepDown(stream.name);
