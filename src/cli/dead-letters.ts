@@ -155,8 +155,10 @@ async function decide(
 ): Promise<LeaderAnswer | Pick<LeaderAnswer, 'result'>> {
   const { id: ids, stream, key: keys, outcome, consumer } = flags;
   const ofConsumers = consumer !== undefined || outcome === 'failed';
+  // All of theirs have failed.
+  const mayBe = outcome === undefined || outcome === 'failed';
   const decided =
-    ofConsumers || ids !== undefined
+    mayBe && (ofConsumers || ids !== undefined)
       ? await decideConsumerLetters(session, kind, { ids, stream, keys, consumer })
       : 0;
   if (ofConsumers || decided === ids?.length)

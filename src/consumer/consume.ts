@@ -8,14 +8,9 @@ import {
   type Transact,
   type TransactionOf,
 } from './database.ts';
-import { type DurableOutcome, type DurableProgress, provideDurable } from './delivery/durable.ts';
-import {
-  type BatchHandler,
-  type ConsumeOptions,
-  type ConsumerSettings,
-  type Handler,
-  resolveOptions,
-} from './options.ts';
+import { provideDurable } from './delivery/durable.ts';
+import { createFinder, durableOf } from './delivery/find-durable.ts';
+import { type BatchHandler, type ConsumeOptions, type Handler, resolveOptions } from './options.ts';
 import { absorbConnectionErrors } from './pool-errors.ts';
 import { type Consumer, startConsumer } from './running.ts';
 import type { Work } from './work/worker.ts';
@@ -64,37 +59,15 @@ async function start<Database extends ConsumerDatabase>(
   try {
     await checkDatabase(transact);
     broker = await borrowLink(options.nats, settings.logger);
-    const find = createFinder(broker, settings);
-    const first = await find();
+    const { link } = broker;
+    const first = await provideDurable(link, durableOf(settings));
     if (first.kind === 'unsuitable') throw first.error;
-    return startConsumer({ settings, link: broker.link, db: options.db, transact, work, find, release });
+    const find = createFinder({ link, settings, askInbox: (ask) => inTransaction(transact, ask) });
+    return startConsumer({ settings, link, db: options.db, transact, work, find, release });
   } catch (error) {
     await release();
     throw error;
   }
-}
-
-/** Finds the durable, and remembers how far it had got in case it vanishes, and where the stream has lost its tail. */
-function createFinder({ link }: BorrowedLink, settings: ConsumerSettings) {
-  // Twice the prefetch: what one instance holds does not keep another from working.
-  const definition = { ...settings, maxAckPending: Math.max(1_000, 2 * settings.prefetch) };
-  let last: DurableProgress | undefined;
-  let rewoundTo: number | undefined;
-  return async (): Promise<DurableOutcome> => {
-    const outcome = await provideDurable(link, definition, last);
-    if (outcome.kind === 'unavailable' && outcome.rewoundTo !== undefined)
-      rewoundTo = Math.min(rewoundTo ?? outcome.rewoundTo, outcome.rewoundTo);
-    if (outcome.kind !== 'ready') return outcome;
-    last = furthest(last, outcome.state.progress);
-    const state = { ...outcome.state, ...(rewoundTo === undefined ? {} : { rewoundTo }) };
-    rewoundTo = undefined;
-    return { kind: 'ready', state };
-  };
-}
-
-/** A durable that was just created says 0 until something is acknowledged, wherever it began. */
-function furthest(last: DurableProgress | undefined, now: DurableProgress): DurableProgress {
-  return last?.incarnation === now.incarnation && last.ackFloor > now.ackFloor ? last : now;
 }
 
 async function checkDatabase<Tx>(transact: Transact<Tx>): Promise<void> {

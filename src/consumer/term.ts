@@ -38,6 +38,8 @@ export interface TermOptions {
   readonly recorded: (eventIds: readonly string[]) => Promise<ReadonlySet<string>>;
 }
 
+/** Of payloads, most of them behind a key that is tried again and again; one request for messages may come on top. */
+const HELD_BYTES = 64 * 1024 * 1024;
 const LOOK_EVERY_MS = 1_000;
 
 export function createTerm(options: TermOptions): Term {
@@ -51,7 +53,10 @@ export function createTerm(options: TermOptions): Term {
       if (!intake.take(delivery)) pull.interrupt(GONE_ELSEWHERE);
     },
     // Where one event keeps all others waiting, more of them would only take room.
-    waiting: () => (settings.order === 'stream' ? schedule.size : schedule.waiting),
+    waiting() {
+      if (schedule.bytes > HELD_BYTES) return Number.MAX_SAFE_INTEGER;
+      return settings.order === 'stream' ? schedule.size : schedule.waiting;
+    },
   });
   const { onSettled, adopt: onForeign } = pull;
   const { recorded } = options;

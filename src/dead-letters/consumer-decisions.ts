@@ -18,7 +18,7 @@ export async function decideConsumerLetters(
   const [row] = await session.query({
     text: `with decided as (
              update postcommit.dead_letters set state = case when $1 = 'retry' then 'retrying' else 'discarded' end
-              where consumer is not null and state = 'parked'
+              where consumer is not null and (state = 'parked' or $1 = 'discard' and state = 'retrying')
                 and ($2::int8[] is null or id = any($2)) and ($3::text is null or stream = $3)
                 and ($4::text[] is null or key = any($4)) and ($5::text is null or consumer = $5)
              returning id),

@@ -1,5 +1,6 @@
 import { type ConsumerLease, leaseHeld } from '../lease/consumer-lease.ts';
 import type { Transaction } from '../postgres/transaction-handle.ts';
+import { liftPlaces } from './places.ts';
 
 /** What a consumer has seen: one message, and where it came from. */
 export interface InboxRecord {
@@ -43,5 +44,6 @@ export async function recordNew(
   );
   if (rows[0]?.held !== 'true') return { kind: 'deposed' };
   const fresh = JSON.parse(String(rows[0].fresh ?? '[]')) as string[];
+  if (fresh.length < events.length) await liftPlaces(transaction, { consumer, events });
   return { kind: 'recorded', fresh: new Set(fresh) };
 }

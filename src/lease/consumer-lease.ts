@@ -25,7 +25,8 @@ const TIME_ONLY = ' (time only)';
 
 /**
  * Tries to become the active instance: with the session lock (a dead one's is free at once), or when the lease has run out
- * on the database's clock (a hung one still holds the lock). Returns the new epoch.
+ * on the database's clock (a hung one still holds the lock). Returns the new epoch, which the clock makes: a standby that became
+ * the server without the last takeovers does not give out once more what a former instance believes to have.
  */
 export async function takeConsumerLease(run: Run, terms: ConsumerLeaseTerms): Promise<number | null> {
   const { consumer, member, ttlMs, timeOnly } = terms;
@@ -40,7 +41,7 @@ export async function takeConsumerLease(run: Run, terms: ConsumerLeaseTerms): Pr
   const rows = await run(
     `WITH seat AS MATERIALIZED (${free})
      UPDATE postcommit.consumer_leases l
-        SET epoch = l.epoch + 1, holder = $2::text,
+        SET epoch = greatest(l.epoch + 1, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint), holder = $2::text,
             expires_at = clock_timestamp() + $3::text::float8 * interval '1 millisecond'
        FROM seat
       WHERE l.consumer = $1::text AND (seat.free OR l.expires_at IS NULL OR l.expires_at < clock_timestamp())
@@ -74,10 +75,22 @@ export async function releaseConsumerLease(run: Run, lease: ConsumerLease): Prom
  * end. It must come before the epoch is read (`LEASE_HELD`): a transaction that reads the old epoch is one that holds the lock.
  */
 export async function enterEffects(transaction: Transaction, lease: ConsumerLease): Promise<void> {
-  await transaction.run(
-    `SELECT pg_advisory_xact_lock_shared(${effectsOf(lease.consumer)}, ${epochKey(lease.epoch)})`,
+  const rows = await transaction.run(
+    `SELECT current_setting('transaction_isolation') AS isolation,
+            pg_advisory_xact_lock_shared(${effectsOf(lease.consumer)}, ${epochKey(lease.epoch)})`,
     [],
   );
+  if (rows[0]?.isolation !== 'read committed') await requireUnchanged(transaction, lease);
+}
+
+/**
+ * With one snapshot for all statements, that is older than the lock above, and would show a lease that is over. A row that
+ * changed since cannot be locked: error 40001. The lock itself would keep its holder from renewing it, and is let go at once.
+ */
+async function requireUnchanged({ run }: Transaction, { consumer }: ConsumerLease): Promise<void> {
+  await run('SAVEPOINT postcommit_lease', []);
+  await run('SELECT FROM postcommit.consumer_leases WHERE consumer = $1::text FOR SHARE', [consumer]);
+  await run('ROLLBACK TO SAVEPOINT postcommit_lease', []);
 }
 
 /** A condition for statements: their epoch is the one that rules. */

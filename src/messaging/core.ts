@@ -9,6 +9,7 @@ import {
   type MessageContent,
   subjectOf,
 } from '../jetstream/index.ts';
+import { sleep } from '../lifecycle/abort.ts';
 import { encodeEvent } from '../outbox/event-rules.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
@@ -21,8 +22,8 @@ export interface SubscribeOptions {
 }
 
 export interface Subscription extends AsyncDisposable {
-  /** Takes no more messages, and resolves when those that had come were handled. */
-  stop(): Promise<void>;
+  /** Takes no more messages, and resolves when those that had come were handled, or after `graceMs` (default 10,000). */
+  stop(options?: { readonly graceMs?: number }): Promise<void>;
 }
 
 /** The message of an event, with the headers by which `consume()` and `subscribe()` know it. */
@@ -100,16 +101,19 @@ export function subscribe(
       'The subscription has ended',
     );
   });
-  const drain = async () => {
+  const drain = async (graceMs: number) => {
     if (!connection.isClosed()) await subscription.drain();
-    await handled.catch(() => undefined);
+    // A handler that waits for this would wait for itself.
+    const waited = new AbortController();
+    await Promise.race([handled.catch(() => undefined), sleep(graceMs, waited.signal)]);
+    waited.abort();
   };
   let stopped: Promise<void> | undefined;
-  const stop = () => {
-    stopped ??= drain();
+  const stop: Subscription['stop'] = ({ graceMs = 10_000 } = {}) => {
+    stopped ??= drain(graceMs);
     return stopped;
   };
-  return { stop, [Symbol.asyncDispose]: stop };
+  return { stop, [Symbol.asyncDispose]: () => stop() };
 }
 
 function toCoreMessage(message: Msg): CoreMessage {

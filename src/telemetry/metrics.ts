@@ -101,9 +101,22 @@ export function createMetrics(registry: Registry = new Registry()) {
       help: 'Ranges of positions drawn by transactions that have not ended yet, or rolled back lately.',
       registers,
     }),
+    handlerSeconds: new Histogram({
+      name: 'postcommit_consumer_handler_seconds',
+      help: 'Time a handler of a consumer took, for one event or a batch.',
+      labelNames: ['consumer'] as const,
+      buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30],
+      registers,
+    }),
+    slowHandlers: new Gauge({
+      name: 'postcommit_consumer_slow_handlers',
+      help: 'Handlers of a consumer that have been running for more than 30 s.',
+      labelNames: ['consumer'] as const,
+      registers,
+    }),
     consumedEvents: new Counter({
       name: 'postcommit_consumed_events_total',
-      help: 'Messages a consumer settled, by result: effect, duplicate, failed, skipped.',
+      help: 'Messages a consumer settled, by result: effect, duplicate, failed, skipped, dead.',
       labelNames: ['consumer', 'result'] as const,
       registers,
     }),

@@ -221,6 +221,56 @@ test.each(['key', 'none'] as const)(
   },
 );
 
+// The durable's own files have lost nothing, as where a copy of the messages was restored: it is further than its stream, or
+// (`meanwhile`) than what the stream holds since.
+test.each([
+  { order: 'key', meanwhile: 0 },
+  { order: 'none', meanwhile: 0 },
+  { order: 'key', meanwhile: 9 },
+  { order: 'none', meanwhile: 9 },
+] as const)(
+  'a durable that got further than its stream goes back to where they agree ($order, $meanwhile meanwhile)',
+  async ({ order, meanwhile }) => {
+    const nats = await startNatsWithStore(startNats);
+    onTestFinished(() => nats[Symbol.asyncDispose]());
+    const here = await scene({ nats: nats.url });
+    const publish = async (name: string, count: number) => {
+      for (let i = 0; i < count; i++) await here.publish(i, { 'Postcommit-Event-Id': `${name}-${i}` });
+    };
+    const { lines, logger } = recordLogs();
+    const count = async () => (await here.effects()).length;
+    await publish('kept', 10);
+    const first = await start(here, effect, { order });
+    await here.untilSettled();
+    await nats.keepStore();
+    await vi.waitFor(() => publish('lost', 5), { timeout: 10_000, interval: 100 });
+    await here.untilSettledWhenBack();
+    await first.stop();
+    await nats.restoreMessages();
+    await vi.waitFor(() => publish('new', meanwhile), { timeout: 10_000, interval: 100 });
+    const look = () => here.jsm.consumers.info(here.stream, here.durable);
+    const durable = await vi.waitFor(look, { timeout: 10_000, interval: 100 });
+    // Newer servers put it back themselves when they start (2.15.1 does, 2.9.10 and 2.10.27 do not).
+    const moves = durable.delivered.stream_seq > 10 ? 1 : 0;
+    if (nats.version.startsWith('2.9.')) expect(moves).toBe(1);
+    await start(here, effect, { order, logger });
+    await expect.poll(count, { timeout: 15_000 }).toBe(15 + meanwhile);
+    const moved = expect.objectContaining({ event: 'consumer-moved-back', to: 10 });
+    if (moves > 0) await expect.poll(() => lines, { timeout: 15_000 }).toContainEqual(moved);
+    // As it heals: what was lost comes again, elsewhere.
+    await publish('lost', 5);
+    await publish('newer', 3);
+    await expect.poll(count, { timeout: 15_000 }).toBe(18 + meanwhile);
+    await here.untilSettledWhenBack();
+    expect(new Set(await here.effects()).size).toBe(18 + meanwhile);
+    expect(lines.filter(({ event }) => event === 'consumer-moved-back')).toHaveLength(moves);
+    const { rows } = await here.pool.query(
+      `select sequence::int from postcommit.inbox where event_id like 'lost-%' order by 1`,
+    );
+    expect(rows.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4, 5].map((i) => 10 + meanwhile + i));
+  },
+);
+
 test('a durable that began with new messages, and whose first one fails: the next instance reads no history', async () => {
   const here = await scene();
   for (let i = 0; i < 20; i++) await here.publish(`old ${i}`);

@@ -6,7 +6,7 @@ import type { ConsumedEvent } from '../../src/jetstream/index.ts';
 let sequences = 0;
 
 function job(line: string): Job {
-  const event = { sequence: ++sequences } as ConsumedEvent;
+  const event = { sequence: ++sequences, payload: Buffer.alloc(3) } as unknown as ConsumedEvent;
   return {
     event,
     line,
@@ -14,6 +14,7 @@ function job(line: string): Job {
     letter: undefined,
     delivery: undefined,
     tried: false,
+    alone: false,
     dueMs: 0,
     over: false,
   };
@@ -88,6 +89,28 @@ test('of a claim, what is over leaves and the rest stays in order', async () => 
   if (a1 !== undefined) a1.over = true;
   rig.schedule.release(claim ?? []);
   expect(await rig.schedule.claim(3)).toEqual([a2, a3]);
+});
+
+test('one that would spoil the transaction of others is claimed by itself, and what is behind it later', async () => {
+  const rig = createRig();
+  const [a1, a2, b1] = rig.offer('a', 'a', 'b');
+  if (a1 !== undefined) a1.alone = true;
+  const claim = await rig.schedule.claim(3);
+  expect(claim).toEqual([a1, b1]);
+  finish(rig, claim);
+  expect(await rig.schedule.claim(3)).toEqual([a2]);
+});
+
+test('the bytes it holds are those of what is not over', async () => {
+  const rig = createRig();
+  const [, a2] = rig.offer('a', 'a', 'b');
+  expect(rig.schedule.bytes).toBe(9);
+  const claim = await rig.schedule.claim(3);
+  for (const one of claim ?? []) one.over = one !== a2;
+  rig.schedule.release(claim ?? []);
+  expect(rig.schedule.bytes).toBe(3);
+  rig.schedule.clear();
+  expect(rig.schedule.bytes).toBe(0);
 });
 
 test('what waits counts neither what is claimed nor what waits for its time', async () => {

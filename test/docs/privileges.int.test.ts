@@ -81,7 +81,7 @@ test.each([
   ['shop_operator', 'UPDATE postcommit.requests SET finished_at = now()'],
   ['shop_operator', `INSERT INTO postcommit.requests (kind, requested_by) VALUES ('audit', 'somebody else')`],
   ['shop_operator', 'DELETE FROM postcommit.dead_letters'],
-  ['shop_consumer', 'UPDATE postcommit.inbox SET sequence = 1'],
+  ['shop_consumer', 'UPDATE postcommit.inbox SET event_id = sequence'],
   ['shop_consumer', 'SELECT * FROM postcommit.outbox'],
   ['shop_operator', 'UPDATE postcommit.dead_letters SET attempts = 0'],
   ['shop_consumer', `INSERT INTO postcommit.outbox (subject, payload) VALUES ('events.a', '')`],

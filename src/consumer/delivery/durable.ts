@@ -30,8 +30,10 @@ export interface DurableState {
   readonly progress: DurableProgress;
   /** The last delivery, to whomever, in the stream's count and in the durable's own. */
   readonly delivered: { readonly streamSequence: number; readonly consumerSequence: number };
-  /** The stream had lost its tail from here on: what it holds behind it now may have been passed over. */
-  readonly rewoundTo?: number;
+  /** What the stream held when it was asked last, which was after the durable. */
+  readonly stream: Pick<StreamState, 'firstSequence' | 'lastSequence' | 'retention'>;
+  /** As the server has it, to make another like it. */
+  readonly config: Readonly<Record<string, unknown>>;
   /** On the clock of `performance.now()`: what came before has been sent before this was said. */
   readonly askedAtMs: number;
   /** As the server has it. */
@@ -42,12 +44,11 @@ export interface DurableState {
 
 export type DurableOutcome =
   | { readonly kind: 'ready'; readonly state: DurableState }
-  /** `rewoundTo`: the stream ends there, and the durable has got further. */
-  | { readonly kind: 'unavailable'; readonly reason: string; readonly rewoundTo?: number }
+  | { readonly kind: 'unavailable'; readonly reason: string }
   | { readonly kind: 'unsuitable'; readonly error: PostcommitError };
 
 interface RawConsumerInfo {
-  readonly config: {
+  readonly config: Readonly<Record<string, unknown>> & {
     readonly deliver_subject?: string;
     readonly ack_policy?: string;
     readonly ack_wait?: number;
@@ -99,7 +100,21 @@ export async function provideDurable(
       kind: 'unavailable',
       reason: `JetStream's answer about the durable '${durable}' is incomplete, or of no known form`,
     };
-  return judge(definition, info, { ...lookup.state, askedAtMs });
+  const held = await streamAfter(link, info, lookup.state);
+  return held.kind === 'found' ? judge(definition, info, { ...held.state, askedAtMs }) : held;
+}
+
+/** The stream asked before the durable was may have grown since, and what came been delivered. */
+async function streamAfter(
+  link: BrokerLink,
+  { delivered }: RawConsumerInfo,
+  before: StreamState,
+): Promise<{ kind: 'found'; state: StreamState } | { kind: 'unavailable'; reason: string }> {
+  if (delivered.stream_seq <= before.lastSequence) return { kind: 'found', state: before };
+  const lookup = await lookUpStream(link, before.name);
+  return lookup.kind === 'missing'
+    ? { kind: 'unavailable', reason: `the stream '${before.name}' is gone` }
+    : lookup;
 }
 
 /** How much the durable has delivered so far, in its own count; undefined if it does not say. */
@@ -153,15 +168,15 @@ function refused({ stream, durable }: DurableDefinition, reason: string): Durabl
 function judge(
   definition: DurableDefinition,
   info: RawConsumerInfo,
-  { created: incarnation, lastSequence, askedAtMs }: StreamState & Pick<DurableState, 'askedAtMs'>,
+  {
+    created: incarnation,
+    firstSequence,
+    lastSequence,
+    retention,
+    askedAtMs,
+  }: StreamState & Pick<DurableState, 'askedAtMs'>,
 ): DurableOutcome {
   const { stream, durable } = definition;
-  if (info.delivered.stream_seq > lastSequence)
-    return {
-      kind: 'unavailable',
-      rewoundTo: lastSequence,
-      reason: `the stream '${stream}' ends at ${lastSequence} and the durable '${durable}' has got to ${info.delivered.stream_seq}: the stream has lost its tail, and the durable would pass over what comes in its place. Waiting for it to grow; to go on at once, remove the durable (nats consumer rm ${stream} ${durable}): it is made anew, and the inbox knows what was done`,
-    };
   const faults = faultsOf(definition, info.config);
   if (faults.length > 0) {
     const error = new PostcommitError(
@@ -181,6 +196,8 @@ function judge(
         streamSequence: info.delivered.stream_seq,
         consumerSequence: info.delivered.consumer_seq,
       },
+      stream: { firstSequence, lastSequence, retention },
+      config: info.config,
       askedAtMs,
       ackWaitMs,
       differences: differencesOf(definition, info.config),

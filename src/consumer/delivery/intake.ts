@@ -79,6 +79,8 @@ export function createIntake(options: IntakeOptions): Intake {
       letter: undefined,
       delivery,
       tried: event.redelivered,
+      // Where each instance is handed what failed elsewhere, nothing else tells it from what was merely lost.
+      alone: lease === undefined && event.redelivered,
       dueMs: 0,
       over: false,
     };
@@ -119,10 +121,9 @@ export function createIntake(options: IntakeOptions): Intake {
     }
   }
 
-  /** What is outstanding at the server, and not known here. Below that, where durable or stream were made anew or lost a tail. */
-  function stretchOf({ delivered, progress, rewoundTo = Number.MAX_SAFE_INTEGER }: DurableState) {
-    const known = Math.min(highest, delivered.streamSequence, rewoundTo);
-    const from = Math.max(Math.min(progress.ackFloor, rewoundTo), known) + 1;
+  /** What is outstanding at the server, and not known here. Below that, where the durable was made anew. */
+  function stretchOf({ delivered, progress }: DurableState) {
+    const from = Math.max(progress.ackFloor, Math.min(highest, delivered.streamSequence)) + 1;
     return { stream, subjects, from, to: delivered.streamSequence };
   }
 

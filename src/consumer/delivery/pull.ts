@@ -1,4 +1,4 @@
-import { createInbox, type Msg } from '@nats-io/transport-node';
+import { createInbox, type Msg, type Subscription } from '@nats-io/transport-node';
 import { requestApi } from '../../jetstream/api.ts';
 import type { BrokerLink } from '../../jetstream/index.ts';
 import { createDelivery, type Delivery } from './delivery.ts';
@@ -57,23 +57,29 @@ interface OpenRequest {
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one small state machine, whose steps are named functions.
 export function createPull(options: PullOptions): Pull {
   const { link, stream, durable, prefetch, onDelivery, waiting } = options;
-  const inbox = createInbox();
+  const inbox = createInbox(inboxPrefixOf(link));
   const unsettled = new Set<Delivery>();
   const onSettled = (settled: Delivery) => void unsettled.delete(settled);
   let request: OpenRequest | undefined;
   let requests = 0;
   let heardAt = 0;
+  let heard = 0;
   let interrupt: ((reason: string) => void) | undefined;
 
-  const subscription = link.connection.subscribe(`${inbox}.*`, {
-    callback: (error, message) => {
-      if (error) interrupt?.(error.message);
-      else receive(message);
-    },
-  });
+  let subscription = subscribe();
+
+  function subscribe(): Subscription {
+    return link.connection.subscribe(`${inbox}.*`, {
+      callback: (error, message) => {
+        if (error) interrupt?.(error.message);
+        else receive(message);
+      },
+    });
+  }
 
   function receive(message: Msg): void {
     heardAt = performance.now();
+    heard++;
     // Messages arrive under their own subject, the server's remarks under that of the request.
     if (message.subject.startsWith(inbox)) hear(message);
     else take(message);
@@ -103,6 +109,7 @@ export function createPull(options: PullOptions): Pull {
   function refill(): void {
     if (interrupt === undefined || request !== undefined || waiting() > prefetch / 2) return;
     requests += 1;
+    heardAt = performance.now();
     request = { subject: `${inbox}.${requests}`, owed: Math.max(1, prefetch - waiting()) };
     const body = {
       batch: request.owed,
@@ -146,11 +153,11 @@ export function createPull(options: PullOptions): Pull {
 
   return {
     async run(signal) {
-      const startedAt = performance.now();
-      const interrupted = listen(signal);
-      heardAt = startedAt;
-      const reason = await interrupted;
-      return { reason, answered: heardAt > startedAt };
+      // A subscription that was not allowed is closed, and may be allowed by now.
+      if (subscription.isClosed()) subscription = subscribe();
+      const before = heard;
+      const reason = await listen(signal);
+      return { reason, answered: heard > before };
     },
     ask: refill,
     interrupt: (reason) => interrupt?.(reason),
@@ -167,4 +174,10 @@ export function createPull(options: PullOptions): Pull {
       return left.length;
     },
   };
+}
+
+/** What the caller's connection may subscribe to; the client does not say it in its types. */
+function inboxPrefixOf({ connection }: BrokerLink): string | undefined {
+  const { options } = connection as { readonly options?: { readonly inboxPrefix?: string } };
+  return options?.inboxPrefix;
 }

@@ -76,10 +76,12 @@ export async function freshAmong(
   if (lease !== undefined) await enterEffects(transaction, lease);
   if (letter !== undefined) return (await resolveLetter(transaction, letter, lease)) ? jobs : [];
   const byId = new Map(jobs.toReversed().map((job) => [job.event.id, job]));
+  // Of copies in one batch the last one's place: the row is needed until the stream has let go of it.
+  const last = new Map(jobs.map(({ event }) => [event.id, event.sequence]));
   const events = [...byId].map(([eventId, { event }]) => ({
     eventId,
     stream: event.stream,
-    sequence: event.sequence,
+    sequence: Math.max(event.sequence, last.get(eventId) ?? 0),
   }));
   const recorded = await recordNew(transaction, { consumer, events, lease });
   if (recorded.kind === 'deposed') return undefined;

@@ -17,6 +17,8 @@ export interface Job {
   delivery: Delivery | undefined;
   /** It may have failed before, here or elsewhere: there may be a count of failures to forget. */
   tried: boolean;
+  /** It has failed, or may have: in one transaction with others it would spoil theirs. */
+  alone: boolean;
   /** Not before then, on the clock of `performance.now()`. */
   dueMs: number;
   over: boolean;

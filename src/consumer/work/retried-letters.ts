@@ -44,6 +44,7 @@ export async function offerRetriedLetters<Tx>(options: RetriedLettersOptions<Tx>
         letter: letter.id,
         delivery: undefined,
         tried: false,
+        alone: true,
         dueMs: 0,
         over: false,
       };

@@ -12,6 +12,8 @@ import type { Job } from './job.ts';
 export interface Schedule {
   /** Everything that is not over. */
   readonly size: number;
+  /** Its payloads. */
+  readonly bytes: number;
   /** What only waits for a free worker: not in a claim, and not behind a job that waits for its time. */
   readonly waiting: number;
   offer(job: Job): void;
@@ -47,7 +49,7 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
   /** Lines with something to claim, first come first served. */
   const ready: Line[] = [];
   const claimers: Claimer[] = [];
-  const counts = { all: 0, claimed: 0, delayed: 0 };
+  const counts = { all: 0, claimed: 0, delayed: 0, bytes: 0 };
   let closed = false;
 
   function enter(line: Line): void {
@@ -79,7 +81,7 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
     while (jobs.length < atMost) {
       const line = ready.shift();
       if (line === undefined) break;
-      line.claimed = Math.min(line.jobs.length, atMost - jobs.length);
+      line.claimed = line.jobs[0]?.alone ? 1 : Math.min(line.jobs.length, atMost - jobs.length);
       jobs.push(...line.jobs.slice(0, line.claimed));
     }
     counts.claimed += jobs.length;
@@ -90,6 +92,7 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
     const open = line.jobs.filter((job) => !job.over);
     counts.claimed -= line.claimed;
     counts.all -= line.jobs.length - open.length;
+    counts.bytes -= sizeOf(line.jobs) - sizeOf(open);
     line.claimed = 0;
     line.jobs.splice(0, line.jobs.length, ...open);
     if (open.length === 0) lines.delete(line.name);
@@ -105,13 +108,16 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
     }
     lines.clear();
     ready.length = 0;
-    Object.assign(counts, { all: 0, claimed: 0, delayed: 0 });
+    Object.assign(counts, { all: 0, claimed: 0, delayed: 0, bytes: 0 });
     return left;
   }
 
   return {
     get size() {
       return counts.all;
+    },
+    get bytes() {
+      return counts.bytes;
     },
     get waiting() {
       return counts.all - counts.claimed - counts.delayed;
@@ -125,6 +131,7 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
       lineOf.set(job, line);
       line.jobs.push(job);
       counts.all++;
+      counts.bytes += sizeOf([job]);
       if (line.timer !== undefined) counts.delayed++;
       else if (line.jobs.length === 1) settle(line);
     },
@@ -147,4 +154,8 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
       return clear();
     },
   };
+}
+
+function sizeOf(jobs: readonly Job[]): number {
+  return jobs.reduce((bytes, { event }) => bytes + event.payload.length, 0);
 }

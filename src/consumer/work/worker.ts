@@ -10,6 +10,7 @@ import { attemptEffects, type EffectOutcome } from './effect.ts';
 import { afterFailure, type FailureFate } from './failure.ts';
 import type { Job } from './job.ts';
 import type { Schedule } from './schedule.ts';
+import { watchHandler } from './slow-handler.ts';
 
 /** The caller's handler: for one event at a time, or for all of a transaction at once. */
 export type Work<Tx> = (events: readonly Job['event'][], context: HandlerContext<Tx>) => Promise<void>;
@@ -47,13 +48,13 @@ export async function workOff<Tx>(options: WorkerOptions<Tx>): Promise<void> {
 
 /** In one transaction, or, if that fails, each in its own: one that fails keeps none of the others from success. */
 async function doAll<Tx>(claim: readonly Job[], options: WorkerOptions<Tx>): Promise<void> {
-  const messages = claim.filter(({ letter }) => letter === undefined);
-  if (messages.length > 1) {
-    const outcome = await attemptUntilAnswered(messages, options);
+  const together = claim.filter(({ alone }) => !alone);
+  if (together.length > 1) {
+    const outcome = await attemptUntilAnswered(together, options);
     if (outcome.kind !== 'failed') {
-      await conclude(messages, outcome, options);
+      await conclude(together, outcome, options);
       return oneByOne(
-        claim.filter(({ letter }) => letter !== undefined),
+        claim.filter(({ alone }) => alone),
         options,
       );
     }
@@ -90,7 +91,7 @@ async function attemptUntilAnswered<Tx>(
   const backoff = createBackoff();
   const work = async (tx: Tx, fresh: readonly Job[]) => {
     const events = fresh.map(({ event }) => event);
-    await options.work(events, contextOf(tx, aborting));
+    await watchHandler(options.work(events, contextOf(tx, aborting)), events, settings);
   };
   for (let suspicions = 0; ; ) {
     const outcome = await attemptEffects(transact, { consumer: settings.durable, jobs, work });
@@ -156,6 +157,7 @@ async function fail<Tx>(job: Job, error: unknown, options: WorkerOptions<Tx>): P
 /** In its place where an order is kept; elsewhere the server delivers it again, to whichever instance asks. */
 function postpone(job: Job, { delayMs }: FailureFate & { kind: 'retry' }): void {
   job.tried = true;
+  job.alone = true;
   job.event = { ...job.event, redelivered: true, deliveryCount: job.event.deliveryCount + 1 };
   job.dueMs = performance.now() + delayMs;
   if (job.lease === undefined) handBack(job, delayMs);
