@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { startNats, startPostgres } from '../src/embedded/index.ts';
+import { consoleOpen } from './console.ts';
 import { consuming } from './consume.ts';
 import { drain } from './drain.ts';
 import { failover } from './failover.ts';
@@ -21,6 +22,7 @@ const BENCHES: Record<string, (context: BenchContext) => Promise<BenchResult[]>>
   drain,
   consume: consuming,
   failover,
+  console: consoleOpen,
 };
 
 const USAGE = `npm run bench [-- NAME ...] [--quick] [--runs N] [--json]

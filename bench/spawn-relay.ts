@@ -11,7 +11,7 @@ export interface RelayTarget {
 /** `postcommit relay` as a user starts it, for one stream. Its log goes nowhere unless it is piped. */
 export function spawnRelay(
   { databaseUrl, natsUrl, stream }: RelayTarget,
-  { log = 'ignore' }: { log?: 'ignore' | 'pipe' } = {},
+  { log = 'ignore', http = 'off' }: { log?: 'ignore' | 'pipe'; http?: string } = {},
 ): ChildProcess {
   const cli = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
   return spawn(process.execPath, [cli, 'relay'], {
@@ -21,7 +21,7 @@ export function spawnRelay(
       NATS_URL: natsUrl,
       POSTCOMMIT_STREAM: stream,
       POSTCOMMIT_SUBJECTS: `${stream}.>`,
-      POSTCOMMIT_HTTP: 'off',
+      POSTCOMMIT_HTTP: http,
     },
     stdio: ['ignore', log, 'inherit'],
   });

@@ -3,6 +3,7 @@
 import { findPostgres } from '../src/embedded/find-postgres.ts';
 import { postgresIdentity } from '../src/embedded/identity.ts';
 import { ensureNatsServer } from '../src/embedded/install-nats-server.ts';
+import { ensureChromium } from '../test/support/install-chromium.ts';
 import { NATS_VERSIONS, natsServerOf } from '../test/support/nats-server-versions.ts';
 
 const { DATABASE_URL, NATS_URL } = process.env;
@@ -25,9 +26,9 @@ function onInstall(way) {
 
 /** What is missing here fails the tests that need it, with all others run. */
 async function fetchVersions() {
-  for (const version of NATS_VERSIONS) {
+  for (const fetch of [...NATS_VERSIONS.map((version) => () => natsServerOf(version)), ensureChromium]) {
     try {
-      await natsServerOf(version);
+      await fetch();
     } catch (error) {
       console.error(`setup: ${error.message}\n\n${error.hint ?? ''}`);
     }

@@ -76,7 +76,7 @@ const STRIDE = 64;
  */
 export async function batchBefore(
   session: Session,
-  { stream, batch }: Batch,
+  { stream, batch }: Pick<Batch, 'stream' | 'batch'>,
   position: number,
 ): Promise<number> {
   let [low, high] = [0, batch];

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { askLeader, type LeaderAnswer, noAnswer, waitOption, withOperatorSession } from './ask-leader.ts';
+import { askLeader, type LeaderAnswer } from '../requests/ask-leader.ts';
+import { noAnswer, waitOption, withOperatorSession } from './ask-leader.ts';
 import { type CliContext, printLine } from './context.ts';
 import { EXIT, EXIT_CODES_HELP } from './exit-codes.ts';
 import { addSettingOptions } from './setting-options.ts';

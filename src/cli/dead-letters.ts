@@ -1,9 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { decideConsumerLetters } from '../dead-letters/consumer-decisions.ts';
+import { type DecisionAnswer, decideLetters } from '../dead-letters/decide.ts';
 import { type ListedLetter, listLetters, payloadOf } from '../dead-letters/listing.ts';
 import { PostcommitError } from '../errors.ts';
-import type { Session } from '../postgres/session.ts';
-import { askLeader, type LeaderAnswer, noAnswer, waitOption, withOperatorSession } from './ask-leader.ts';
+import { noAnswer, waitOption, withOperatorSession } from './ask-leader.ts';
 import { type CliContext, printLine } from './context.ts';
 import { EXIT, EXIT_CODES_HELP } from './exit-codes.ts';
 import { addSettingOptions } from './setting-options.ts';
@@ -124,7 +123,7 @@ function registerDecision(
       withOperatorSession(command, context, async (session) => {
         const flags = command.opts<DecisionFlags>();
         requireSelection(name, flags);
-        const answer = await decide(session, name, flags);
+        const answer = await decideLetters(session, { kind: name, waitMs: flags.wait, ...toDetail(flags) });
         printLine(context.stdout, flags.json ? JSON.stringify(answer) : describe(answer));
         exitWith(answer.result === null || 'error' in answer.result ? EXIT.failure : EXIT.ok);
       }),
@@ -145,25 +144,6 @@ function requireSelection(name: string, flags: DecisionFlags): void {
     `which dead letters to ${name} was not said`,
     'Choose with --id, --stream, --outcome, --key or --consumer, or take --all.',
   );
-}
-
-/** Letters of consumers are decided here, those of the relay by the one that leads. */
-async function decide(
-  session: Session,
-  kind: 'retry' | 'discard',
-  flags: DecisionFlags,
-): Promise<LeaderAnswer | Pick<LeaderAnswer, 'result'>> {
-  const { id: ids, stream, key: keys, outcome, consumer } = flags;
-  const ofConsumers = consumer !== undefined || outcome === 'failed';
-  // All of theirs have failed.
-  const mayBe = outcome === undefined || outcome === 'failed';
-  const decided =
-    mayBe && (ofConsumers || ids !== undefined)
-      ? await decideConsumerLetters(session, kind, { ids, stream, keys, consumer })
-      : 0;
-  if (ofConsumers || decided === ids?.length)
-    return { result: { [kind === 'retry' ? 'retrying' : 'discarded']: decided } };
-  return askLeader(session, { kind, detail: toDetail(flags), waitMs: flags.wait });
 }
 
 function addSelection(command: Command): Command {
@@ -198,7 +178,7 @@ function toDetail({ id, stream, outcome, key, consumer }: Selection) {
 
 const COUNTS = ['retried', 'retrying', 'discarded', 'released', 'misrouted', 'gone'];
 
-function describe(answer: LeaderAnswer | Pick<LeaderAnswer, 'result'>): string {
+function describe(answer: DecisionAnswer): string {
   const { result } = answer;
   if (result === null) return 'request' in answer ? noAnswer(answer) : '';
   if ('error' in result) return String(result.error);

@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { registerAdopt } from './adopt.ts';
 import { registerAudit } from './audit.ts';
+import { registerCheck } from './check.ts';
+import { registerConsole } from './console.ts';
 import { type CliContext, printLine } from './context.ts';
 import { registerDeadLetters } from './dead-letters.ts';
 import { registerDemo } from './demo.ts';
@@ -10,6 +11,9 @@ import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts';
 import { registerMigrate } from './migrate.ts';
 import { registerRelay } from './relay.ts';
 import { reportError } from './report-error.ts';
+import { registerStatus } from './status.ts';
+import { registerTail } from './tail.ts';
+import { packageVersion } from './version.ts';
 
 /** Runs one command line and resolves to the exit code. */
 export async function runCli(args: readonly string[], context: CliContext): Promise<number> {
@@ -44,6 +48,10 @@ function createProgram(context: CliContext, exitWith: (code: number) => void): C
     .addHelpText('after', EXAMPLES + EXIT_CODES_HELP);
   registerMigrate(program, context);
   registerRelay(program, context);
+  registerStatus(program, context, exitWith);
+  registerCheck(program, context, exitWith);
+  registerTail(program, context);
+  registerConsole(program, context);
   registerDeadLetters(program, context, exitWith);
   registerAudit(program, context, exitWith);
   registerAdopt(program, context, exitWith);
@@ -59,6 +67,8 @@ Examples:
   postcommit migrate            # DATABASE_URL
   postcommit relay              # DATABASE_URL and NATS_URL
   postcommit relay --help       # every setting
+  postcommit status             # who leads, what waits
+  postcommit check --max-lag 10s  # for cron and Nagios
   postcommit audit              # is every event of the outbox in a plan?
   postcommit dead-letters list  # what could not be published, and why
 `;
@@ -72,9 +82,4 @@ function inheritUsageErrors(command: Command, context: CliContext, above: readon
     if (error.exitCode !== 0) printLine(context.stderr, `hint: ${path} --help shows what there is`);
     throw error;
   });
-}
-
-function packageVersion(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

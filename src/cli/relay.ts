@@ -6,6 +6,7 @@ import { watchStopSignals } from '../daemon/stop-signals.ts';
 import { migrate } from '../migrate/index.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
+import { consoleOf } from './console.ts';
 import type { CliContext } from './context.ts';
 import { durationOption } from './duration-option.ts';
 import { EXIT_CODES_HELP } from './exit-codes.ts';
@@ -70,9 +71,12 @@ async function run(
     logger,
     metrics,
   });
+  await using page =
+    config.http === null ? undefined : await consoleOf(config, { relay, address: config.http });
   try {
     await runDaemon({
       relay,
+      ...(page === undefined ? {} : { routes: page.routes }),
       metrics,
       logger,
       graceMs,

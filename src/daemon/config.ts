@@ -29,6 +29,8 @@ export interface RelayConfig extends DatabaseConfig {
   /** Null when it is off. */
   readonly http: values.HttpAddress | null;
   readonly retentionMs: number;
+  /** Reads POSTCOMMIT_CONSOLE_TOKEN_FILE again at each call. Null: the console shows, and changes nothing. */
+  readonly consoleToken: () => string | null;
 }
 
 const databaseShape = {
@@ -38,8 +40,7 @@ const databaseShape = {
 
 const databaseSchema = z.object(databaseShape);
 
-const relaySchema = z.object({
-  ...databaseShape,
+const brokerShape = {
   natsUrl: values.natsServers,
   natsCreds: values.plainText.optional(),
   natsUser: values.plainText.optional(),
@@ -51,11 +52,19 @@ const relaySchema = z.object({
   natsKey: values.plainText.optional(),
   stream: values.streamName.default('postcommit'),
   subjects: values.subjectList.default(['events.>']),
-  provision: values.trueOrFalse.default(true),
   ordering: values.ordering.default('stream'),
   deadLetters: values.deadLetters.default('skip'),
   lanes: values.laneList.optional(),
+};
+
+const brokerSchema = z.object(brokerShape);
+
+const relaySchema = z.object({
+  ...databaseShape,
+  ...brokerShape,
+  provision: values.trueOrFalse.default(true),
   source: values.sourceName.optional(),
+  consoleToken: values.consoleToken.optional(),
   http: values.httpAddress.default({ host: '127.0.0.1', port: 9465 }),
   retention: values.retention.default(86_400_000),
 });
@@ -67,20 +76,36 @@ export function loadDatabaseConfig(sources: ConfigSources): DatabaseConfig {
   return { logLevel, databaseUrl: () => String(readGiven(collected, 'databaseUrl')) };
 }
 
+/** What a command that only needs NATS reads. @throws PostcommitError `config-invalid` with every problem. */
+export function loadBrokerConfig(sources: ConfigSources): Pick<RelayConfig, 'natsSettings' | 'lanes'> {
+  const collected = collect(sources);
+  const parsed = parse(collected, brokerSchema, relayProblems);
+  return { lanes: lanesIn(parsed), natsSettings: () => natsSettings(collected) };
+}
+
+function lanesIn({ lanes, ...lane }: z.output<typeof brokerSchema>): readonly LaneConfig[] {
+  const { stream, subjects, ordering, deadLetters } = lane;
+  return lanes ?? [{ stream, subjects, ordering, deadLetters }];
+}
+
 /** The whole configuration of a relay. @throws PostcommitError `config-invalid` with every problem. */
 export function loadRelayConfig(sources: ConfigSources): RelayConfig {
   const collected = collect(sources);
   const parsed = parse(collected, relaySchema, relayProblems);
-  const { logLevel, provision, source, http, stream, subjects, ordering, deadLetters } = parsed;
+  const { logLevel, provision, source, http } = parsed;
   return {
     logLevel,
     provision,
     source,
     http,
     retentionMs: parsed.retention,
-    lanes: parsed.lanes ?? [{ stream, subjects, ordering, deadLetters }],
+    lanes: lanesIn(parsed),
     databaseUrl: () => String(readGiven(collected, 'databaseUrl')),
     natsSettings: () => natsSettings(collected),
+    consoleToken: () => {
+      const token = readGiven(collected, 'consoleToken');
+      return typeof token === 'string' && token !== '' ? token : null;
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { messageOf, PostcommitError } from '../errors.ts';
 import type { HttpAddress } from './values.ts';
 
@@ -7,10 +8,24 @@ export interface Answer {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
+  /** Besides the strict ones, or instead of them. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** By path; called for GET and HEAD. */
-export type Routes = Readonly<Record<string, () => Answer | Promise<Answer>>>;
+export interface Asked {
+  readonly query: URLSearchParams;
+  /** By its name in lower case; null if it is absent. */
+  readonly header: (name: string) => string | null;
+  /** Of a POST, as text. */
+  readonly body: string;
+  /** Who asks, as the socket knows it. */
+  readonly from: string;
+}
+
+export type Handler = (asked: Asked) => Answer | Promise<Answer>;
+
+/** By path; a handler alone is for GET and HEAD. */
+export type Routes = Readonly<Record<string, Handler | { readonly GET?: Handler; readonly POST: Handler }>>;
 
 export interface HttpServer {
   /** With the port that was chosen if 0 was asked for, for instance `http://127.0.0.1:9465`. */
@@ -19,7 +34,7 @@ export interface HttpServer {
 }
 
 /** Nothing here is meant for a browser to run, frame, sniff or keep. */
-const STRICT_HEADERS = {
+export const STRICT_HEADERS = {
   'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
   'X-Content-Type-Options': 'nosniff',
   'Referrer-Policy': 'no-referrer',
@@ -53,28 +68,82 @@ export function text(status: number, body: string): Answer {
 }
 
 async function respond(request: IncomingMessage, response: ServerResponse, routes: Routes): Promise<void> {
-  const { status, contentType, body } = await answerTo(request, routes);
+  const { status, contentType, body: text, headers } = await answerTo(request, routes);
+  const packed = text.length >= PACKED_FROM && acceptsGzip(request);
+  const body = packed ? gzipSync(text, { level: 4 }) : Buffer.from(text);
   response.writeHead(status, {
     ...STRICT_HEADERS,
-    ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
     'Content-Type': contentType,
-    'Content-Length': Buffer.byteLength(body),
+    'Content-Length': body.length,
+    Vary: 'Accept-Encoding',
+    ...(packed ? { 'Content-Encoding': 'gzip' } : {}),
+    ...headers,
   });
   response.end(request.method === 'HEAD' ? undefined : body);
 }
 
+/** What is shorter fits into a packet as it is. */
+const PACKED_FROM = 1_400;
+
+function acceptsGzip({ headers }: IncomingMessage): boolean {
+  return /(^|[\s,])gzip\s*(,|;\s*q=(?!0(\.0*)?\s*(,|$))|$)/i.test(String(headers['accept-encoding'] ?? ''));
+}
+
 async function answerTo(request: IncomingMessage, routes: Routes): Promise<Answer> {
-  const path = request.url?.split('?', 1)[0] ?? '/';
+  const [path = '/', search = ''] = splitOnce(request.url ?? '/', '?');
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
   if (route === undefined)
     return json(404, { error: 'there is nothing at this path', paths: Object.keys(routes) });
-  if (request.method !== 'GET' && request.method !== 'HEAD')
-    return json(405, { error: `${request.method} is not allowed here`, allowed: ['GET', 'HEAD'] });
+  const byMethod = typeof route === 'function' ? { GET: route } : route;
+  const method = request.method === 'HEAD' ? 'GET' : request.method;
+  const handler =
+    method === 'GET' ? byMethod.GET : method === 'POST' && 'POST' in byMethod ? byMethod.POST : undefined;
+  if (handler === undefined) return notAllowed(request.method, Object.keys(byMethod));
   try {
-    return await route();
+    const body = method === 'POST' ? await bodyOf(request) : '';
+    if (body === undefined) return { ...json(413, TOO_LARGE), headers: { Connection: 'close' } };
+    return await handler({
+      query: new URLSearchParams(search),
+      header: (name) => headerOf(request, name),
+      body,
+      from: request.socket.remoteAddress ?? '',
+    });
   } catch (error) {
     return json(500, { error: messageOf(error) });
   }
+}
+
+function notAllowed(method: string | undefined, methods: readonly string[]): Answer {
+  const allowed = methods.flatMap((one) => (one === 'GET' ? ['GET', 'HEAD'] : [one]));
+  return {
+    ...json(405, { error: `${method} is not allowed here`, allowed }),
+    headers: { Allow: allowed.join(', ') },
+  };
+}
+
+const BODY_BYTES = 64 * 1024;
+const TOO_LARGE = { error: 'the request is too large', atMost: BODY_BYTES };
+
+/** Undefined: it is longer than anything that is asked here. */
+async function bodyOf(request: IncomingMessage): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > BODY_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function headerOf({ headers }: IncomingMessage, name: string): string | null {
+  const value = headers[name];
+  return typeof value === 'string' ? value : null;
+}
+
+function splitOnce(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
 }
 
 function listen(server: Server, { host, port }: HttpAddress): Promise<void> {

@@ -2,7 +2,7 @@ import { aborted } from '../lifecycle/abort.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { RelayHealth } from './health.ts';
-import { type HttpServer, startHttpServer } from './http-server.ts';
+import { type HttpServer, type Routes, startHttpServer } from './http-server.ts';
 import { relayRoutes } from './routes.ts';
 import type { HttpAddress } from './values.ts';
 
@@ -19,6 +19,8 @@ export interface DaemonOptions {
   readonly relay: Runnable;
   /** Null for none. */
   readonly http: HttpAddress | null;
+  /** Served beside the relay's own paths. */
+  readonly routes?: Routes;
   readonly metrics: Metrics;
   readonly logger: Logger;
   /** Its abort is the request to stop. */
@@ -34,14 +36,11 @@ export interface DaemonOptions {
  * @throws what the relay's first start throws, or why it ended unasked.
  */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
-  const { relay, http, metrics, logger, stopRequested, graceMs } = options;
+  const { relay, http, routes = {}, metrics, logger, stopRequested, graceMs } = options;
   const server =
     http === null
       ? undefined
-      : await startHttpServer(
-          http,
-          relayRoutes(() => relay.status(), metrics),
-        );
+      : await startHttpServer(http, { ...routes, ...relayRoutes(() => relay.status(), metrics) });
   try {
     const stopped = aborted(stopRequested).then(() => {
       logger.info(

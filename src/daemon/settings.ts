@@ -126,8 +126,16 @@ export const SETTINGS = {
   },
   http: {
     env: 'POSTCOMMIT_HTTP',
-    about: 'where /metrics, /livez and /readyz are served, or off (default: 127.0.0.1:9465)',
+    about: 'where the console, /metrics, /livez and /readyz are served, or off (default: 127.0.0.1:9465)',
     expected: 'host:port (0.0.0.0:9465 for every interface, port 0 for any free one) or off',
+  },
+  consoleToken: {
+    ...connection,
+    env: 'POSTCOMMIT_CONSOLE_TOKEN',
+    about:
+      'whoever has it may retry and discard dead letters and see payloads in the console (default: nobody)',
+    expected: 'at least 16 characters, for example what `openssl rand -hex 24` prints',
+    secret: 'value',
   },
   retention: {
     env: 'POSTCOMMIT_RETENTION',

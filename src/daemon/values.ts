@@ -35,6 +35,9 @@ export const natsServers = listOf(text).check((ctx) => {
 
 export const plainText = text;
 
+/** Short ones are guessed. */
+export const consoleToken = text.refine((value) => value.length >= 16, 'is too short');
+
 export const streamName = text.refine(isJetStreamName, 'is no name for a stream');
 
 export const subjectList = listOf(

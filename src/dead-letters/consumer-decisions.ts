@@ -4,6 +4,8 @@ import type { LetterSelection } from './selection.ts';
 /** Which dead letters of consumers an operator means. Without a consumer: of all of them. */
 export interface ConsumerSelection extends Pick<LetterSelection, 'ids' | 'stream' | 'keys'> {
   readonly consumer?: string | undefined;
+  /** By what way it was asked for. */
+  readonly via?: string | undefined;
 }
 
 /**
@@ -13,7 +15,7 @@ export interface ConsumerSelection extends Pick<LetterSelection, 'ids' | 'stream
 export async function decideConsumerLetters(
   session: Session,
   kind: 'retry' | 'discard',
-  { ids, stream, keys, consumer }: ConsumerSelection,
+  { ids, stream, keys, consumer, via }: ConsumerSelection,
 ): Promise<number> {
   const [row] = await session.query({
     text: `with decided as (
@@ -33,7 +35,7 @@ export async function decideConsumerLetters(
       stream ?? null,
       keys ?? null,
       consumer ?? null,
-      JSON.stringify({ ids, stream, keys, consumer }),
+      JSON.stringify({ ids, stream, keys, consumer, via }),
     ],
   });
   return Number(row?.[0] ?? 0);

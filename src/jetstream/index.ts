@@ -7,6 +7,7 @@ export {
   filtersOf,
   rawConsumerConfig,
 } from './consumer-config.ts';
+export { type DurablesAnswer, type DurableView, listDurables } from './durables.ts';
 export {
   encodeHeaders,
   encodeMarkerHeaders,
@@ -27,6 +28,7 @@ export {
   toConsumedEvent,
 } from './received-event.ts';
 export type { NatsSettings, NatsSettingsSource, TlsSettings } from './settings.ts';
+export { type StoredMessage, storedMessage } from './stored-message.ts';
 export {
   createStream,
   lookUpStream,

@@ -26,6 +26,8 @@ export interface StreamState {
   /** -1 for no limit. */
   readonly maxMessagesPerSubject: number;
   readonly bytes: number;
+  /** When the last message was stored; absent while there has been none. */
+  readonly lastAtMs?: number;
   readonly mirror: boolean;
   readonly sources: boolean;
 }
@@ -91,6 +93,7 @@ interface RawStreamInfo {
     readonly bytes: number;
     readonly first_seq: number;
     readonly last_seq: number;
+    readonly last_ts?: string;
   };
   /** Absent on a server that is alone, before 2.10. */
   readonly cluster?: { readonly leader?: string } | null;
@@ -224,9 +227,16 @@ function stateOf({ created, config, state }: RawStreamInfo): StreamState {
     maxBytes: config.max_bytes ?? -1,
     maxAgeMs: (config.max_age ?? 0) / NANOS_PER_MS,
     bytes: state.bytes,
+    ...lastAt(state),
     mirror: config.mirror != null,
     sources: (config.sources?.length ?? 0) > 0,
   };
+}
+
+/** Of a stream that never had a message the server says the year 1. */
+function lastAt({ last_ts: text }: RawStreamInfo['state']): { lastAtMs?: number } {
+  const lastAtMs = Date.parse(text ?? '');
+  return lastAtMs > 0 ? { lastAtMs } : {};
 }
 
 /**

@@ -1,6 +1,7 @@
 import { plannedStreams } from '../batch-log/recover.ts';
 import { messageOf, PostcommitError } from '../errors.ts';
 import { type BrokerLink, connectBroker } from '../jetstream/index.ts';
+import { LEASE_SESSION } from '../lease/who-leads.ts';
 import { LONGEST_TIMER_MS, sleep } from '../lifecycle/abort.ts';
 import { createBackoff } from '../lifecycle/backoff.ts';
 import { createDeferred } from '../lifecycle/deferred.ts';
@@ -259,13 +260,14 @@ function laneStatus(stream: string, lane: Lane | undefined): LaneStatus {
 }
 
 async function openLeaseSession(
-  { databaseUrl, leaseTtlMs }: ResolvedOptions,
+  { databaseUrl, leaseTtlMs, member }: ResolvedOptions,
   { pooled = false } = {},
 ): Promise<Session> {
   const url = databaseUrl();
   const session = await openSession({
     url,
-    name: 'postcommit lease',
+    // As much as PostgreSQL keeps of a name.
+    name: `${LEASE_SESSION} ${member}`.slice(0, 63),
     settings: LEASE_SETTINGS,
     queryTimeoutMs: leaseTtlMs,
     pooled,

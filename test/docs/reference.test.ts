@@ -116,7 +116,7 @@ test('the health table lists every path', () => {
     throw new Error('not asked');
   }, createMetrics());
   const listed = tableBelow(RELAY, 'Health').map(([path]) => codeIn(path)[0]);
-  expect(listed.sort()).toEqual(Object.keys(routes).sort());
+  expect(listed.sort()).toEqual(['/', ...Object.keys(routes)].sort());
 });
 
 test('the log table lists every event that the relay and consume() log', () => {

@@ -60,6 +60,7 @@ const VALUES: Readonly<Record<SettingKey, fc.Arbitrary<unknown>>> = {
   natsUser: plainText,
   natsPassword: secret,
   natsToken: secret,
+  consoleToken: secret,
   natsNkey: fc.oneof(fc.constant(NKEY), secret),
   natsCa: fc.constantFrom('-----BEGIN CERTIFICATE-----', '/nowhere/ca.pem', ''),
   natsCert: fc.constantFrom('-----BEGIN CERTIFICATE-----', '/nowhere/cert.pem'),

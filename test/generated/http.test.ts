@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const PATHS = ['/', '/metrics', '/livez', '/healthz', '/readyz'];
+const PATHS = ['/metrics', '/livez', '/healthz', '/readyz'];
 const METHODS = [
   'GET',
   'HEAD',

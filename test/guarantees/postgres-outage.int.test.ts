@@ -77,7 +77,7 @@ async function untilNextTerm({ relay, until }: RunningRelay, epoch: number | nul
 
 async function terminate(stage: Stage, name: string): Promise<number> {
   const { rows } = await stage.pool.query(
-    'select count(pg_terminate_backend(pid))::int from pg_stat_activity where application_name = $1',
+    "select count(pg_terminate_backend(pid))::int from pg_stat_activity where application_name like $1 || '%'",
     [name],
   );
   return rows[0].count;

@@ -6,6 +6,8 @@ export const selectionDetail = z.strictObject({
   stream: z.string().optional(),
   outcome: z.enum(['refused', 'misrouted', 'moved', 'held']).optional(),
   keys: z.array(z.string()).optional(),
+  /** By what way it was asked for: kept with the request, and of no effect. */
+  via: z.string().max(200).optional(),
 });
 
 const bound = z.int().positive().optional();

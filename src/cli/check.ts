@@ -1,0 +1,159 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { messageOf } from '../errors.ts';
+import type { DatabaseView } from '../observe/system.ts';
+import { type CliContext, printLine } from './context.ts';
+import { durationOption } from './duration-option.ts';
+import { LOOK_SETTINGS, type Look, lookOnce } from './look.ts';
+import { addSettingOptions, configSources } from './setting-options.ts';
+import { countWords, durationWords, plural } from './words.ts';
+
+/** What monitoring plugins answer with; other commands have other codes. */
+export const NAGIOS = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const;
+
+type Level = keyof typeof NAGIOS;
+
+interface Limits {
+  readonly maxLag: number;
+  readonly maxBacklog?: number;
+  readonly maxDeadLetters?: number;
+  readonly maxConsumerLag?: number;
+  readonly standby?: true;
+}
+
+interface Finding {
+  readonly level: 'warning' | 'critical' | 'unknown';
+  readonly text: string;
+}
+
+export function registerCheck(program: Command, context: CliContext, exitWith: (code: number) => void): void {
+  const command = program
+    .command('check')
+    .summary('one line and an exit code for cron and Nagios')
+    .description('Compares how things stand with limits, in the way of a monitoring plugin.')
+    .addOption(
+      new Option('--max-lag <duration>', 'critical when the oldest committed event has waited for longer')
+        .argParser(durationOption)
+        .default(30_000, '30s'),
+    )
+    .addOption(new Option('--max-backlog <events>', 'critical above so many').argParser(wholeNumber))
+    .addOption(
+      new Option('--max-dead-letters <letters>', 'warning above so many').argParser(wholeNumber).default(0),
+    )
+    .addOption(
+      new Option(
+        '--max-consumer-lag <messages>',
+        'warning when a durable consumer is further behind',
+      ).argParser(wholeNumber),
+    )
+    .option('--standby', 'warning when no relay stands by')
+    .addHelpText('after', HELP)
+    .action(async () => {
+      const { level, line } = await judge(command, context);
+      printLine(context.stdout, line);
+      exitWith(NAGIOS[level]);
+    });
+  addSettingOptions(command, LOOK_SETTINGS);
+}
+
+const HELP = `
+Prints one line, with performance data behind the bar.
+
+Examples:
+  postcommit check --max-lag 10s
+  postcommit check --max-lag 1m --max-backlog 50000 --max-consumer-lag 10000 --standby
+  */5 * * * * postcommit check --max-lag 1m >/dev/null || page-somebody
+
+Exit codes, those of monitoring plugins:
+  0  OK
+  1  WARNING: dead letters, a consumer that is behind, no standby
+  2  CRITICAL: the lag or the backlog is over its limit, or nobody leads; also wrong usage
+  3  UNKNOWN: a server cannot be seen, or the configuration is invalid`;
+
+async function judge(command: Command, context: CliContext): Promise<{ level: Level; line: string }> {
+  const limits = command.opts<Limits>();
+  try {
+    const look = await lookOnce(configSources(command, context));
+    const findings = findingsOf(look, limits);
+    const level = worst(findings);
+    const text = findings.length === 0 ? fine(look) : findings.map((finding) => finding.text).join('; ');
+    return { level, line: `postcommit ${level.toUpperCase()} - ${text} | ${performanceData(look, limits)}` };
+  } catch (error) {
+    return {
+      level: 'unknown',
+      line: `postcommit UNKNOWN - ${messageOf(error).replaceAll(/\s*\n\s*/g, ' ')}`,
+    };
+  }
+}
+
+/** What is bad for certain counts more than what is not known. */
+function worst(findings: readonly Finding[]): Level {
+  const levels = new Set(findings.map(({ level }) => level));
+  return (['critical', 'unknown', 'warning'] as const).find((level) => levels.has(level)) ?? 'ok';
+}
+
+function findingsOf(look: Look, limits: Limits): Finding[] {
+  const { database, broker } = look.system;
+  const findings: Finding[] = [];
+  if (database.kind === 'seen') findings.push(...databaseFindings(database.value, look, limits));
+  else findings.push({ level: 'unknown', text: `PostgreSQL cannot be seen: ${database.reason}` });
+  if (broker.kind !== 'seen')
+    findings.push({ level: 'unknown', text: `NATS cannot be seen: ${broker.reason}` });
+  for (const { name, pending } of durablesOf(look))
+    if (limits.maxConsumerLag !== undefined && pending > limits.maxConsumerLag)
+      findings.push({ level: 'warning', text: `${name} is ${plural(pending, 'message')} behind` });
+  return findings;
+}
+
+function databaseFindings(view: DatabaseView, { backlog }: Look, limits: Limits): Finding[] {
+  const { leadership, letters } = view;
+  const findings: Finding[] = [];
+  const leads = leadership.leader !== null && (leadership.expiresInMs ?? 0) > 0;
+  if (!leads) findings.push({ level: 'critical', text: 'no relay leads' });
+  const lagMs = backlog?.oldestAgeMs ?? 0;
+  if (lagMs > limits.maxLag)
+    findings.push({ level: 'critical', text: `the oldest event has waited for ${durationWords(lagMs)}` });
+  if (limits.maxBacklog !== undefined && (backlog?.events ?? 0) > limits.maxBacklog)
+    findings.push({ level: 'critical', text: `${plural(backlog?.events ?? 0, 'event')} wait` });
+  const dead = deadOf(letters);
+  if (dead > (limits.maxDeadLetters ?? 0))
+    findings.push({ level: 'warning', text: `${plural(dead, 'dead letter')} await a decision` });
+  if (limits.standby && !leadership.members.some((member) => member !== leadership.leader))
+    findings.push({ level: 'warning', text: 'no relay stands by' });
+  return findings;
+}
+
+function deadOf(letters: DatabaseView['letters']): number {
+  const waiting = letters.filter(({ state }) => state === 'parked' || state === 'held');
+  return waiting.reduce((sum, tally) => sum + tally.letters, 0);
+}
+
+function durablesOf({ system: { broker } }: Look): { name: string; pending: number }[] {
+  if (broker.kind !== 'seen') return [];
+  return broker.value.streams.flatMap((stream) =>
+    'state' in stream && stream.durables.kind === 'seen'
+      ? stream.durables.value.map(({ name, pending }) => ({ name: `${name} on ${stream.name}`, pending }))
+      : [],
+  );
+}
+
+function fine({ backlog }: Look): string {
+  return backlog === null || backlog.events === 0
+    ? 'nothing waits'
+    : `${plural(backlog.events, 'event')} on their way`;
+}
+
+function performanceData({ system: { database }, backlog }: Look, limits: Limits): string {
+  const lag = ((backlog?.oldestAgeMs ?? 0) / 1_000).toFixed(3);
+  const dead = database.kind === 'seen' ? deadOf(database.value.letters) : 0;
+  return [
+    `lag=${lag}s;;${limits.maxLag / 1_000};0`,
+    `backlog=${backlog?.events ?? 0};;${limits.maxBacklog ?? ''};0`,
+    `dead_letters=${dead};${limits.maxDeadLetters ?? 0};;0`,
+  ].join(' ');
+}
+
+function wholeNumber(value: string): number {
+  if (!/^\d{1,15}$/.test(value))
+    throw new InvalidArgumentError(`Expected a whole number like ${countWords(1000)}.`);
+  return Number(value);
+}

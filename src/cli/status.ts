@@ -1,0 +1,117 @@
+import type { Command } from 'commander';
+import type { DatabaseView, StreamView, SystemView } from '../observe/system.ts';
+import { type CliContext, printLine } from './context.ts';
+import { EXIT, EXIT_CODES_HELP } from './exit-codes.ts';
+import { LOOK_SETTINGS, type Look, lookOnce } from './look.ts';
+import { addSettingOptions, configSources } from './setting-options.ts';
+import { byteWords, countWords, durationWords, inColumns, plural } from './words.ts';
+
+export function registerStatus(
+  program: Command,
+  context: CliContext,
+  exitWith: (code: number) => void,
+): void {
+  const command = program
+    .command('status')
+    .summary('who leads, what waits, streams, consumers and dead letters, at a glance')
+    .description(
+      'Looks once at PostgreSQL and NATS and says how things stand. It judges nothing: postcommit check does, and postcommit doctor says what to do.',
+    )
+    .option('--json', 'print everything that was seen as JSON')
+    .addHelpText('after', EXAMPLES + EXIT_CODES_HELP)
+    .action(async () => {
+      const look = await lookOnce(configSources(command, context));
+      if (command.opts<{ json?: true }>().json) printLine(context.stdout, JSON.stringify(look));
+      else for (const line of statusLines(look)) printLine(context.stdout, line);
+      const { database, broker } = look.system;
+      exitWith(database.kind === 'seen' && broker.kind === 'seen' ? EXIT.ok : EXIT.unreachable);
+    });
+  addSettingOptions(command, LOOK_SETTINGS);
+}
+
+const EXAMPLES = `
+What cannot be seen is said, and the rest is shown all the same (exit code 4).
+
+Examples:
+  postcommit status
+  watch -n 2 postcommit status
+  postcommit status --json | jq '.backlog'
+`;
+
+export function statusLines(look: Look): string[] {
+  const { database, broker } = look.system;
+  const rows: string[][] =
+    database.kind === 'seen'
+      ? databaseRows(database.value, look)
+      : [['PostgreSQL', `cannot be seen: ${database.reason}`]];
+  if (broker.kind === 'seen')
+    rows.push(...broker.value.streams.flatMap((stream) => streamRows(stream, look)));
+  else rows.push(['NATS', `cannot be seen: ${broker.reason}`]);
+  return inColumns(rows);
+}
+
+function databaseRows(view: DatabaseView, { backlog }: Look): string[][] {
+  return [
+    ['database', view.name],
+    ['relay', relayWords(view.leadership)],
+    ['backlog', backlog === null ? 'not known' : backlogWords(backlog)],
+    ['outbox', outboxWords(view)],
+    ['dead letters', letterWords(view)],
+  ];
+}
+
+function relayWords({ leader, expiresInMs, epoch, members }: DatabaseView['leadership']): string {
+  const standbys = members.filter((member) => member !== leader);
+  const others = standbys.length === 0 ? 'no standby' : `standing by: ${standbys.join(', ')}`;
+  if (leader === null || expiresInMs === null || expiresInMs <= 0) return `nobody leads; ${others}`;
+  return `${leader} leads (term ${epoch}); ${others}`;
+}
+
+function backlogWords({ events, exact, oldestAgeMs }: NonNullable<Look['backlog']>): string {
+  if (events === 0) return 'nothing waits';
+  const age = oldestAgeMs === null ? '' : `, the oldest for ${durationWords(oldestAgeMs)}`;
+  return `${exact ? '' : 'about '}${plural(events, 'event')}${age}`;
+}
+
+function outboxWords({ ring, unread, writers }: DatabaseView): string {
+  const used = ring.filter(({ from, current }) => from !== null || current);
+  const bytes = used.reduce((sum, leaf) => sum + leaf.bytes, 0);
+  const writing = writers === 0 ? '' : `; ${plural(writers, 'open transaction')} may still write`;
+  return `${used.length} of ${ring.length} segments, ${byteWords(bytes)}; last position ${countWords(unread.lastPosition)}${writing}`;
+}
+
+function letterWords({ letters }: DatabaseView): string {
+  if (letters.length === 0) return 'none';
+  return letters
+    .map(({ consumer, stream, state, outcome, letters: count }) => {
+      const whose = consumer === null ? stream : `${consumer} on ${stream}`;
+      return `${countWords(count)} ${outcome} of ${whose} (${state})`;
+    })
+    .join(', ');
+}
+
+function streamRows(stream: StreamView | { name: string; reason: string }, look: Look): string[][] {
+  if (!('state' in stream)) return [['stream', `${stream.name}: ${stream.reason}`]];
+  const { name, state, durables } = stream;
+  const lane = look.lanes.find((one) => one.stream === name);
+  const nowMs = nowOf(look.system);
+  const last =
+    state.lastAtMs === undefined
+      ? 'no message yet'
+      : `last message ${durationWords(Math.max(0, nowMs - state.lastAtMs))} ago`;
+  const flight = lane?.inFlight ? `, ${countWords(lane.inFlight)} on their way` : '';
+  const rows = [
+    ['stream', `${name}: ${plural(state.messages, 'message')}, ${byteWords(state.bytes)}, ${last}${flight}`],
+  ];
+  if (durables.kind !== 'seen') return [...rows, ['', `  consumers cannot be listed: ${durables.reason}`]];
+  for (const durable of durables.value)
+    rows.push([
+      '',
+      `  ${durable.name}: lag ${countWords(durable.pending)}, under way ${countWords(durable.ackPending)}, done up to ${countWords(durable.ackFloor)}`,
+    ]);
+  return rows;
+}
+
+function nowOf({ database }: SystemView): number {
+  return database.kind === 'seen' ? database.value.nowMs : Date.now();
+}

@@ -1,0 +1,54 @@
+import type { Session } from '../postgres/session.ts';
+
+/** A relay's session for the lease begins with this name in `pg_stat_activity`; its member's name follows. */
+export const LEASE_SESSION = 'postcommit lease';
+
+export interface Leadership {
+  readonly epoch: number;
+  /** Null before the first leader, and after a clean stop of the last one. */
+  readonly leader: string | null;
+  /** Milliseconds until the lease runs out; negative once it has. */
+  readonly expiresInMs: number | null;
+  /** Relays that have a session here, the leader among them; a pooler hides them. */
+  readonly members: readonly string[];
+}
+
+export async function whoLeads(session: Session): Promise<Leadership> {
+  const [row] = await session.query({
+    name: 'postcommit_who_leads',
+    text: `select epoch, case when holder is not null then holder end,
+                  date_part('epoch', expires_at - clock_timestamp()) * 1000,
+                  (select coalesce(json_agg(substr(application_name, length($1) + 2) order by application_name), '[]')
+                     from pg_stat_activity where datname = current_database() and application_name like $1 || '%')
+             from postcommit.lease`,
+    values: [LEASE_SESSION],
+  });
+  const [epoch, leader, expiresInMs, members] = row ?? [];
+  return {
+    epoch: Number(epoch ?? 0),
+    leader: leader ?? null,
+    expiresInMs: expiresInMs == null ? null : Number(expiresInMs),
+    members: JSON.parse(members ?? '[]') as string[],
+  };
+}
+
+/** Who works of the consumers that keep an order and have their inbox here. */
+export interface ConsumerSeat {
+  /** `<stream>/<durable>`. */
+  readonly consumer: string;
+  readonly holder: string | null;
+  readonly expired: boolean;
+}
+
+export async function consumerSeats(session: Session): Promise<ConsumerSeat[]> {
+  const rows = await session.query({
+    name: 'postcommit_consumer_seats',
+    text: `select consumer, holder, coalesce(expires_at < clock_timestamp(), true) from postcommit.consumer_leases
+            order by consumer limit 1000`,
+  });
+  return rows.map(([consumer, holder, expired]) => ({
+    consumer: consumer ?? '',
+    holder: holder ?? null,
+    expired: expired === 't',
+  }));
+}

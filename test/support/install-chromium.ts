@@ -1,0 +1,71 @@
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { findExecutable, isExecutable } from '../../src/embedded/find-executable.ts';
+import { run } from '../../src/embedded/process.ts';
+
+/** A headless Chromium that runs here. */
+export interface ChromiumBinary {
+  readonly path: string;
+  /** What it needs besides this process's own. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const CACHE = join(import.meta.dirname, '..', '..', '.cache', 'chromium');
+const PACKAGE = 'chromium-headless-shell';
+const NAMES = [PACKAGE, 'chromium', 'chromium-browser', 'google-chrome'];
+
+/**
+ * Chromium from CHROMIUM_BIN, PATH, our cache, or the distribution's package, unpacked into the cache with every package it
+ * depends on that the machine lacks. Needs no root and changes nothing on the system.
+ */
+export async function ensureChromium(): Promise<ChromiumBinary> {
+  const { CHROMIUM_BIN } = process.env;
+  if (CHROMIUM_BIN) return { path: CHROMIUM_BIN, env: {} };
+  for (const name of NAMES) {
+    const path = await findExecutable(name);
+    if (path !== undefined) return { path, env: {} };
+  }
+  const folder = join(CACHE, 'unpacked');
+  const cached = binaryIn(folder);
+  if (await isExecutable(cached.path)) return cached;
+  await mkdir(CACHE, { recursive: true });
+  const staging = await mkdtemp(join(CACHE, 'installing-'));
+  try {
+    await unpack(staging);
+    // Somebody else may have been quicker; then theirs serves as well.
+    await rename(join(staging, 'unpacked'), folder).catch(() => undefined);
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+  return cached;
+}
+
+function binaryIn(folder: string): ChromiumBinary {
+  const machine = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
+  const folders = ['usr/lib', 'lib'].flatMap((part) => [join(folder, part, machine), join(folder, part)]);
+  return {
+    path: join(folder, 'usr', 'lib', 'chromium', PACKAGE),
+    env: { LD_LIBRARY_PATH: [...folders, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':') },
+  };
+}
+
+async function unpack(folder: string): Promise<void> {
+  const apt = await aptOptions(folder);
+  const plan = await run('apt-get', [...apt, '--simulate', '--no-install-recommends', 'install', PACKAGE]);
+  const packages = [...plan.matchAll(/^Inst (\S+)/gm)].map(([, name]) => name ?? '');
+  const archives = join(folder, 'archives');
+  await mkdir(archives);
+  await run('apt-get', [...apt, 'download', ...packages], { cwd: archives });
+  for (const name of await readdir(archives))
+    await run('dpkg', ['-x', join(archives, name), join(folder, 'unpacked')]);
+}
+
+/** Container images come without package lists: then ours lie in the folder. */
+async function aptOptions(folder: string): Promise<string[]> {
+  if ((await run('apt-cache', ['madison', PACKAGE])).trim() !== '') return ['--quiet'];
+  const lists = join(folder, 'lists');
+  await mkdir(join(lists, 'partial'), { recursive: true });
+  const own = ['--quiet', '-o', `Dir::State::lists=${lists}`, '-o', `Dir::Cache=${join(folder, 'apt')}`];
+  await run('apt-get', [...own, 'update']);
+  return own;
+}
