@@ -76,7 +76,7 @@ function keepLines(addresses: {
   databaseUrl: string;
   natsUrl: string;
   stream: string;
-  metricsUrls: readonly string[];
+  consoleUrls: readonly string[];
 }): string[] {
   return [
     '',
@@ -84,7 +84,7 @@ function keepLines(addresses: {
     `  export DATABASE_URL='${addresses.databaseUrl}'`,
     `  export NATS_URL='${addresses.natsUrl}'`,
     `  stream   ${addresses.stream}`,
-    ...addresses.metricsUrls.map((url) => `  metrics  ${url}`),
+    ...addresses.consoleUrls.map((url) => `  console  ${url}`),
     'Ctrl-C stops it and removes everything.',
   ];
 }

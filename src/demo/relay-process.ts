@@ -17,8 +17,8 @@ export interface RelayProcess {
   readonly epoch: number;
   /** When it said so, on the clock of `performance.now()`. */
   readonly leadingSinceMs: number;
-  /** Where its metrics are; known once it is ready. */
-  readonly metricsUrl: string | undefined;
+  /** Where its console is; known once it is ready. */
+  readonly consoleUrl: string | undefined;
   /** Its last warning, for a person; empty without one. */
   readonly trouble: string;
   /** Resolves when it publishes or stands by, or ends. */
@@ -79,8 +79,8 @@ export function startRelayProcess(
     get leadingSinceMs() {
       return log.leadingSinceMs;
     },
-    get metricsUrl() {
-      return log.metricsUrl;
+    get consoleUrl() {
+      return log.consoleUrl;
     },
     get trouble() {
       return log.trouble;
@@ -108,7 +108,7 @@ interface RelayLog {
   role: Role;
   epoch: number;
   leadingSinceMs: number;
-  metricsUrl: string | undefined;
+  consoleUrl: string | undefined;
   trouble: string;
   /** The last of what it wrote to standard error. */
   complaint: string;
@@ -131,7 +131,7 @@ function readLog({ stdout, stderr }: ChildProcess): RelayLog {
     role: 'starting',
     epoch: 0,
     leadingSinceMs: 0,
-    metricsUrl: undefined,
+    consoleUrl: undefined,
     trouble: '',
     complaint: '',
     ready: new Promise((resolve) => {
@@ -155,7 +155,7 @@ function readLog({ stdout, stderr }: ChildProcess): RelayLog {
       }
     }
     if (event === 'ready') {
-      log.metricsUrl = http ? `${http}/metrics` : undefined;
+      log.consoleUrl = http ? `${http}/` : undefined;
       announce();
     }
   }

@@ -29,7 +29,7 @@ export interface Addresses {
   readonly databaseUrl: string;
   readonly natsUrl: string;
   readonly stream: string;
-  readonly metricsUrls: readonly string[];
+  readonly consoleUrls: readonly string[];
 }
 
 const STARTING = 'starting PostgreSQL, NATS and two relays …';
@@ -73,8 +73,8 @@ async function failure({ relays }: Stage, signal: AbortSignal): Promise<never> {
 
 function addressesOf({ servers, relays }: Stage): Addresses {
   const { databaseUrl, natsUrl, stream } = servers;
-  const metricsUrls = relays.running.flatMap(({ metricsUrl }) => metricsUrl ?? []);
-  return { databaseUrl: withoutPassword(databaseUrl), natsUrl: redact(natsUrl), stream, metricsUrls };
+  const consoleUrls = relays.running.flatMap(({ consoleUrl }) => consoleUrl ?? []);
+  return { databaseUrl: withoutPassword(databaseUrl), natsUrl: redact(natsUrl), stream, consoleUrls };
 }
 
 /** Nothing is hidden where nothing is secret: this URL is there to be copied. */
