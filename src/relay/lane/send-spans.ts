@@ -25,6 +25,10 @@ export interface SendSpans {
 export function createSendSpans({ stream }: { readonly stream: string }): SendSpans {
   const open = new Map<number, Span>();
   let current: Tracer | undefined;
+  const begin = (tracer: Tracer, token: number, event: StoredEvent): void => {
+    const span = quietly(() => start(tracer, event, stream));
+    if (span?.isRecording()) open.set(token, span);
+  };
   const end = (token: number, finish: (span: Span) => void): void => {
     const span = open.get(token);
     if (span === undefined) return;
@@ -34,22 +38,23 @@ export function createSendSpans({ stream }: { readonly stream: string }): SendSp
       span.end();
     });
   };
+  const endStored = (token: number, sequence: number): void =>
+    end(token, (span) => span.setAttribute(ATTRIBUTE.sequence, sequence));
+  const endFailed = (token: number, outcome: Failure): void =>
+    end(token, (span) => markFailed(span, { type: outcome.kind, message: reasonOf(outcome) }));
+  // What every event passes has no closure in it: that would be an allocation for each.
   return {
     look() {
       current = registeredTracer();
     },
     begin(token, event) {
-      if (current === undefined || event.headers === null) return;
-      const tracer = current;
-      const span = quietly(() => start(tracer, event, stream));
-      if (span?.isRecording()) open.set(token, span);
+      if (current !== undefined && event.headers !== null) begin(current, token, event);
     },
     stored(token, sequence) {
-      if (open.size > 0) end(token, (span) => span.setAttribute(ATTRIBUTE.sequence, sequence));
+      if (open.size > 0) endStored(token, sequence);
     },
     failed(token, outcome) {
-      if (open.size === 0) return;
-      end(token, (span) => markFailed(span, { type: outcome.kind, message: reasonOf(outcome) }));
+      if (open.size > 0) endFailed(token, outcome);
     },
     abandon() {
       for (const token of [...open.keys()]) end(token, (span) => markFailed(span, UNANSWERED));
