@@ -72,7 +72,7 @@ test('a message without a context, or with a malformed one, begins a trace of it
   twice.append('traceparent', REMOTE.unsampled);
   await scene.jsm.jetstream().publish(scene.subject, '', { headers: twice });
   let handled = 0;
-  await scene.consume(() => void handled++);
+  await recorder.within('main', () => scene.consume(() => void handled++));
   const spans = await recorder.ended('process', arriving.length + 2);
   expect(handled).toBe(arriving.length + 2);
   for (const span of spans) expect(summaryOf(span)).toMatchObject({ parent: undefined, links: [] });

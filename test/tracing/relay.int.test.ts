@@ -155,21 +155,24 @@ test('an event that the stream can never store has a span that says so, and its 
   expect(more).toEqual([]);
 });
 
-test('a provider that is registered late is found, one that is gone is not used', async () => {
-  recorder.stop();
-  const scene = await openScene();
-  await startRelay(scene);
-  const headers = { traceparent: REMOTE.traceparent };
-  await scene.enqueue({ headers });
-  await scene.untilDrained();
-  recorder = startRecorder();
-  await scene.enqueue({ headers });
-  await recorder.ended('send', 1);
-  recorder.stop();
-  await scene.enqueue({ headers });
-  await scene.untilDrained();
-  expect(recorder.spans()).toHaveLength(1);
-});
+test.each<Ordering>(['stream', 'key'])(
+  'in %s ordering a provider that is registered late is found, and one that is gone not used',
+  async (ordering) => {
+    recorder.stop();
+    const scene = await openScene();
+    await startRelay(scene, ordering);
+    const headers = { traceparent: REMOTE.traceparent };
+    await scene.enqueue({ headers });
+    await scene.untilDrained();
+    recorder = startRecorder();
+    await scene.enqueue({ headers });
+    await recorder.ended('send', 1);
+    recorder.stop();
+    await scene.enqueue({ headers });
+    await scene.untilDrained();
+    expect(recorder.spans()).toHaveLength(1);
+  },
+);
 
 test('a sampler that drops or throws costs spans and nothing else', async () => {
   recorder.stop();

@@ -315,7 +315,6 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       if (known !== undefined && known.created !== state.created) [settledTo, seen] = [null, undefined];
       known = state;
       windowMs = state.duplicateWindowMs;
-      publisher.look();
       highestSeen = Math.max(state.lastSequence, highestSeen);
       log.restart(last, state.created);
       if (last !== undefined && !(await lookUp(last, state, signal))) return 'fenced';

@@ -12,7 +12,7 @@ import { markFailed, quietly, registeredTracer } from '../../telemetry/tracing.t
  * Without a tracer provider, or a context, it costs one comparison.
  */
 export interface SendSpans {
-  /** Looks for a tracer provider: once for many events. */
+  /** Looks again for a tracer provider: once for many events. */
   look(): void;
   /** `token` names the send, as it does for the publisher. */
   begin(token: number, event: StoredEvent): void;
@@ -24,7 +24,7 @@ export interface SendSpans {
 
 export function createSendSpans({ stream }: { readonly stream: string }): SendSpans {
   const open = new Map<number, Span>();
-  let current: Tracer | undefined;
+  let current = registeredTracer();
   const begin = (tracer: Tracer, token: number, event: StoredEvent): void => {
     const span = quietly(() => start(tracer, event, stream));
     if (span?.isRecording()) open.set(token, span);

@@ -15,7 +15,7 @@ export interface EventMessage extends OutgoingMessage {
 /** A publisher whose sends are spans, where somebody records them. */
 export interface TracedPublisher extends Publisher {
   publish(message: EventMessage, token: number): void;
-  /** Finds out whether somebody does: once for the events of a plan, and not for each. */
+  /** Finds out anew whether somebody does: once for the events of a plan, and not for each. */
   look(): void;
 }
 
