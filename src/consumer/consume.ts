@@ -28,8 +28,11 @@ export async function consume<const Database extends ConsumerDatabase>(
   options: ConsumeOptions<Database>,
   handler: Handler<TransactionOf<Database>>,
 ): Promise<Consumer> {
-  return start(options, async (events, context) => {
-    for (const event of events) await handler(event, context);
+  return start(options, {
+    together: false,
+    async handle(events, context) {
+      for (const event of events) await handler(event, context);
+    },
   });
 }
 
@@ -41,7 +44,10 @@ export async function consumeBatches<const Database extends ConsumerDatabase>(
   options: ConsumeOptions<Database>,
   handler: BatchHandler<TransactionOf<Database>>,
 ): Promise<Consumer> {
-  return start({ batchSize: 100, ...options }, async (events, context) => handler(events, context));
+  return start(
+    { batchSize: 100, ...options },
+    { together: true, handle: async (events, context) => handler(events, context) },
+  );
 }
 
 async function start<Database extends ConsumerDatabase>(

@@ -12,6 +12,9 @@ import {
 import { sleep } from '../lifecycle/abort.ts';
 import { encodeEvent } from '../outbox/event-rules.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { ATTRIBUTE } from '../telemetry/messaging-attributes.ts';
+import { createProcessSpans } from '../telemetry/process-spans.ts';
+import { captureTrace } from '../telemetry/trace-context.ts';
 
 /** A message as a subscriber gets it: who was not listening has missed it, and nobody delivers it again. */
 export type CoreMessage = MessageContent;
@@ -34,14 +37,15 @@ export interface EncodedMessage {
   readonly headers: MsgHdrs;
 }
 
-/** @throws PostcommitError `event-invalid` */
+/** With the context of the caller's active span. @throws PostcommitError `event-invalid` */
 export function encodeMessage(event: OutboxEvent): EncodedMessage {
-  const { id, subject, key, type, payload } = encodeEvent(event);
+  const stamp = captureTrace();
+  const { id, subject, key, type, payload } = encodeEvent(event, { stamp });
   const headers = createHeaders();
   headers.set(HEADER.eventId, id);
   if (key !== null) headers.set(HEADER.key, key);
   if (type !== null) headers.set(HEADER.type, type);
-  for (const [name, value] of Object.entries(event.headers ?? {})) headers.set(name, value);
+  for (const [name, value] of Object.entries(stamp(event.headers ?? {}))) headers.set(name, value);
   return { id, subject, payload: Buffer.from(payload, 'base64'), headers };
 }
 
@@ -85,7 +89,7 @@ export function subscribe(
   const handled = (async () => {
     for await (const message of subscription) {
       try {
-        await handler(toCoreMessage(message));
+        await handleTraced(toCoreMessage(message), { subject, handler });
       } catch (error) {
         const reason = messageOf(error);
         logger.warn(
@@ -114,6 +118,27 @@ export function subscribe(
     return stopped;
   };
   return { stop, [Symbol.asyncDispose]: () => stop() };
+}
+
+interface Listener {
+  readonly subject: string;
+  readonly handler: (message: CoreMessage) => Promise<void> | void;
+}
+
+async function handleTraced(message: CoreMessage, { subject: pattern, handler }: Listener): Promise<void> {
+  const { subject, headers } = message;
+  const spans = createProcessSpans({
+    name: pattern,
+    attributes: { [ATTRIBUTE.destination]: subject, [ATTRIBUTE.template]: pattern },
+    batch: false,
+  });
+  try {
+    await spans.run([{ headers, attributes: {} }], async () => handler(message));
+  } catch (error) {
+    spans.end({ error });
+    throw error;
+  }
+  spans.end();
 }
 
 function toCoreMessage(message: Msg): CoreMessage {

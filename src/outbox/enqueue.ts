@@ -8,6 +8,7 @@ import {
   type TransactionHandle,
   transactionFailed,
 } from '../postgres/transaction-handle.ts';
+import { captureTrace } from '../telemetry/trace-context.ts';
 import { type EncodedEvent, encodeEvent } from './event-rules.ts';
 
 /** One call is one statement with one parameter: its text is held several times over on the way to the table. */
@@ -21,6 +22,8 @@ const MAX_BASE64_BYTES = 96 * 1024 * 1024;
  * `tx` is a `pg` client after BEGIN, a Drizzle transaction, or any `{ query(text, values) }` on the connection
  * of a transaction, which costs one more round trip to prove that there is one.
  *
+ * Where an OpenTelemetry span is active, its context goes along as a header, unless the event has that header already.
+ *
  * @throws PostcommitError `event-invalid` or `outside-transaction`. Nothing was written then.
  */
 export async function enqueue(tx: TransactionHandle, event: OutboxEvent): Promise<string>;
@@ -29,14 +32,15 @@ export async function enqueue(
   tx: TransactionHandle,
   events: OutboxEvent | readonly OutboxEvent[],
 ): Promise<string | string[]> {
+  const stamp = captureTrace();
   const transaction = await recogniseTransaction(tx);
   if (!isArray(events)) {
-    const encoded = encodeEvent(events);
+    const encoded = encodeEvent(events, { stamp });
     await insert(transaction, [encoded]);
     return encoded.id;
   }
   refuseTooMany(events.length);
-  const encoded = events.map((event, place) => encodeEvent(event, place));
+  const encoded = events.map((event, place) => encodeEvent(event, { stamp, place }));
   refuseTooLarge(encoded);
   if (encoded.length > 0) await insert(transaction, encoded);
   return encoded.map(({ id }) => id);

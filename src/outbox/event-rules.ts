@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { messageOf, PostcommitError } from '../errors.ts';
 import type { OutboxEvent } from '../event.ts';
+import type { TraceStamp } from '../telemetry/trace-context.ts';
 
 /** An event as the INSERT takes it: text only, the payload in base64. */
 export interface EncodedEvent {
@@ -29,8 +30,15 @@ interface Fault {
   readonly hint: string;
 }
 
-/** @throws PostcommitError `event-invalid`, naming the event by its `place` in an array. */
-export function encodeEvent(event: OutboxEvent, place?: number): EncodedEvent {
+export interface Encoding {
+  /** Adds the writer's trace to the headers. */
+  readonly stamp: TraceStamp;
+  /** In an array of events. */
+  readonly place?: number;
+}
+
+/** @throws PostcommitError `event-invalid`, naming the event by its `place`. */
+export function encodeEvent(event: OutboxEvent, { stamp, place }: Encoding): EncodedEvent {
   const fault = eventFault(event);
   if (fault !== undefined) throw invalid(fault, place);
   return {
@@ -38,7 +46,7 @@ export function encodeEvent(event: OutboxEvent, place?: number): EncodedEvent {
     subject: event.subject,
     key: event.key ?? null,
     type: event.type ?? null,
-    headers: JSON.stringify(event.headers ?? {}),
+    headers: JSON.stringify(stamp(event.headers ?? {})),
     payload: encodePayload(event.payload, place),
   };
 }

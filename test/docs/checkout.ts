@@ -18,6 +18,8 @@ export interface Terminal extends AsyncDisposable {
   /** Resolves when the output holds the text; rejects with all of it if the command ends without. */
   prints(text: string): Promise<void>;
   readonly exit: Promise<number | null>;
+  /** As Ctrl-C does. */
+  interrupt(): void;
 }
 
 const COPIED = ['src', 'scripts', 'migrations', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
@@ -81,14 +83,15 @@ function startTerminal(
         void exit.then((code) => reject(new Error(`ended with ${code} before "${text}":\n${output}`)));
       }),
     exit,
+    interrupt: () => signalGroup(child, 'SIGINT'),
     async [Symbol.asyncDispose]() {
-      endGroup(child);
+      signalGroup(child, 'SIGKILL');
       await exit;
     },
   };
 }
 
-function endGroup({ pid, exitCode, signalCode }: ChildProcess): void {
+function signalGroup({ pid, exitCode, signalCode }: ChildProcess, signal: NodeJS.Signals): void {
   if (pid === undefined || exitCode !== null || signalCode !== null) return;
-  process.kill(-pid, 'SIGKILL');
+  process.kill(-pid, signal);
 }

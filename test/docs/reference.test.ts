@@ -9,6 +9,7 @@ import { flagOf, SETTING_KEYS, settingOf } from '../../src/daemon/settings.ts';
 import { summary } from '../../src/demo/report.ts';
 import { HEADER } from '../../src/jetstream/headers.ts';
 import { outbox } from '../../src/schema.ts';
+import { ATTRIBUTE } from '../../src/telemetry/messaging-attributes.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { codeIn, ROOT, readPage, sampleMarked, tableBelow } from './pages.ts';
 
@@ -142,6 +143,11 @@ test('what the demo ends with is what the README says', () => {
 test('the table of headers lists every one', () => {
   const listed = tableBelow('docs/consuming.md', 'Headers on a message').flatMap(([names]) => codeIn(names));
   expect(listed.sort()).toEqual(Object.values(HEADER).sort());
+});
+
+test('the table of attributes lists every one that a span may have', () => {
+  const listed = tableBelow('docs/tracing.md', 'Attributes').flatMap(([names]) => codeIn(names));
+  expect(listed.sort()).toEqual(Object.values(ATTRIBUTE).sort());
 });
 
 test('the tables of options and fields are those of the types', () => {

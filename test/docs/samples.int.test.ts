@@ -4,7 +4,8 @@ import { type EmbeddedNats, type EmbeddedPostgres, findNatsServer } from '../../
 import { type RunningCli, runCli, startCli } from '../support/cli.ts';
 import { startNats, startPostgres } from '../support/services.ts';
 import { type Checkout, createCheckout } from './checkout.ts';
-import { readPage, type Sample, samplesOf } from './pages.ts';
+import { startCollector } from './collector.ts';
+import { readPage, type Sample, sampleMarked, samplesOf } from './pages.ts';
 
 // Servers of its own, so that samples may use the names and addresses that a reader would.
 let postgres: EmbeddedPostgres;
@@ -61,6 +62,41 @@ test('the quick start of the README, word for word', async () => {
   await admin.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop'");
 });
 
+// In the checkout and the database of the quick start, as everything below.
+test('a relay with the SDK of the tracing page exports the spans of what it sent, the last ones as it stops', async () => {
+  const page = 'docs/tracing.md';
+  await using collector = await startCollector();
+  await checkout.write('otel.mjs', sampleMarked(page, 'js', 'file').text);
+  const url = new URL(postgres.url);
+  url.pathname = '/shop';
+  const database = new pg.Client({ connectionString: url.href });
+  await database.connect();
+  await using relay = checkout.start(sampleMarked(page, 'sh', 'run').text, {
+    DATABASE_URL: url.href,
+    NATS_URL: nats.url,
+    POSTCOMMIT_HTTP: 'off',
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+    OTEL_METRICS_EXPORTER: 'none',
+    OTEL_LOGS_EXPORTER: 'none',
+    OTEL_BSP_SCHEDULE_DELAY: '600000',
+  });
+  await relay.prints('"event":"ready"');
+  const { text } = sampleMarked(page, 'sql', 'run');
+  await database.query(text);
+  const unplanned = `SELECT (SELECT count(*) FROM postcommit.outbox)::int
+    - (SELECT sum(upper(r) - lower(r)) FROM postcommit.batches, unnest(positions) r)::int AS events`;
+  await expect.poll(async () => (await database.query(unplanned)).rows[0].events).toBe(0);
+  await database.end();
+  relay.interrupt();
+  await relay.exit;
+  expect(relay.output).toContain('"event":"stopped"');
+  const traceId = /00-(\w{32})-/.exec(text)?.[1];
+  expect(collector.spans).toEqual([
+    { name: 'send postcommit', service: 'postcommit-relay', scope: 'postcommit', traceId },
+  ]);
+});
+
 // The checkout that the quick start has built.
 describe('samples', () => {
   const pages = [
@@ -70,6 +106,7 @@ describe('samples', () => {
     'docs/running-the-relay.md',
     'docs/troubleshooting.md',
     'docs/dead-letters.md',
+    'docs/tracing.md',
   ];
   const runnable = pages
     .flatMap(samplesOf)

@@ -1,8 +1,10 @@
 import { messageOf } from '../../errors.ts';
+import type { ConsumedEvent } from '../../jetstream/index.ts';
 import { sleep } from '../../lifecycle/abort.ts';
 import { createBackoff } from '../../lifecycle/backoff.ts';
 import { enqueue } from '../../outbox/enqueue.ts';
 import type { TransactionHandle } from '../../postgres/transaction-handle.ts';
+import { createProcessSpans, type ProcessSpans } from '../../telemetry/process-spans.ts';
 import type { Transact } from '../database.ts';
 import type { ConsumerSettings, HandlerContext } from '../options.ts';
 import type { TroubleLog } from '../trouble.ts';
@@ -11,9 +13,14 @@ import { afterFailure, type FailureFate } from './failure.ts';
 import type { Job } from './job.ts';
 import type { Schedule } from './schedule.ts';
 import { watchHandler } from './slow-handler.ts';
+import { sourceOf, toProcessed } from './traced.ts';
 
-/** The caller's handler: for one event at a time, or for all of a transaction at once. */
-export type Work<Tx> = (events: readonly Job['event'][], context: HandlerContext<Tx>) => Promise<void>;
+/** The caller's handler. */
+export interface Work<Tx> {
+  /** It takes all events of a transaction at once; otherwise one after the other. */
+  readonly together: boolean;
+  handle(events: readonly ConsumedEvent[], context: HandlerContext<Tx>): Promise<void>;
+}
 
 export interface WorkerOptions<Tx> {
   readonly settings: ConsumerSettings;
@@ -89,12 +96,15 @@ async function attemptUntilAnswered<Tx>(
 ): Promise<EffectOutcome> {
   const { transact, settings, stopping, aborting, trouble } = options;
   const backoff = createBackoff();
-  const work = async (tx: Tx, fresh: readonly Job[]) => {
-    const events = fresh.map(({ event }) => event);
-    await watchHandler(options.work(events, contextOf(tx, aborting)), events, settings);
-  };
   for (let suspicions = 0; ; ) {
+    const spans = createProcessSpans(sourceOf(settings, options.work));
+    const work = async (tx: Tx, fresh: readonly Job[]) => {
+      const events = fresh.map(({ event }) => event);
+      const handling = handleAll(events, { work: options.work, context: contextOf(tx, aborting), spans });
+      await watchHandler(handling, events, settings);
+    };
     const outcome = await attemptEffects(transact, { consumer: settings.durable, jobs, work });
+    spans.end('error' in outcome ? outcome : undefined);
     if (outcome.kind !== 'unavailable' || stopping.aborted) return outcome;
     // A database that answers until the handler runs, each time: that is the handler's doing, and would never end.
     suspicions = outcome.inHandler ? suspicions + 1 : 0;
@@ -106,6 +116,20 @@ async function attemptUntilAnswered<Tx>(
     );
     await sleep(backoff.next(), stopping);
   }
+}
+
+interface Handling<Tx> {
+  readonly work: Work<Tx>;
+  readonly context: HandlerContext<Tx>;
+  readonly spans: ProcessSpans;
+}
+
+async function handleAll<Tx>(
+  events: readonly ConsumedEvent[],
+  { work, context, spans }: Handling<Tx>,
+): Promise<void> {
+  for (const part of work.together ? [events] : events.map((event) => [event]))
+    await spans.run(part.map(toProcessed), () => work.handle(part, context));
 }
 
 function contextOf<Tx>(tx: Tx, signal: AbortSignal): HandlerContext<Tx> {

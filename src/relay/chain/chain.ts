@@ -1,14 +1,9 @@
 import type { StoredEvent } from '../../event.ts';
-import {
-  type BrokerLink,
-  createPublisher,
-  encodeHeaders,
-  encodeMarkerHeaders,
-  type OutgoingMessage,
-} from '../../jetstream/index.ts';
+import { type BrokerLink, encodeHeaders, encodeMarkerHeaders } from '../../jetstream/index.ts';
 import { type Cargo, positionOf } from '../lane/cargo.ts';
 import { createGate, type Gate } from '../lane/gate.ts';
 import type { LaneMeter } from '../lane/lane-meter.ts';
+import { createTracedPublisher, type EventMessage } from '../lane/traced-publisher.ts';
 import { createSlots, type Slot } from './slots.ts';
 
 /**
@@ -83,7 +78,7 @@ export function createChain(options: ChainOptions): Chain {
     });
   };
 
-  const publisher = createPublisher({
+  const publisher = createTracedPublisher({
     link,
     stream,
     onStored(token, sequence) {
@@ -144,6 +139,7 @@ export function createChain(options: ChainOptions): Chain {
     },
     append(cargo) {
       slots.append(cargo);
+      publisher.look();
       pump();
     },
     flow({ idle }) {
@@ -158,10 +154,7 @@ export function createChain(options: ChainOptions): Chain {
 }
 
 /** L2 */
-function toMessage(
-  { sequence, cargo }: Slot,
-  { stream, source, markerSubject }: ChainOptions,
-): OutgoingMessage {
+function toMessage({ sequence, cargo }: Slot, { stream, source, markerSubject }: ChainOptions): EventMessage {
   const chained = { stream, source, expectedLastSequence: sequence - 1 };
   if (cargo.kind === 'marker')
     return { subject: markerSubject(), headers: encodeMarkerHeaders(cargo, chained), payload: NO_PAYLOAD };
@@ -170,5 +163,6 @@ function toMessage(
     subject: event.subject,
     headers: encodeHeaders(event, { ...chained, messageId }),
     payload: event.payload,
+    event,
   };
 }

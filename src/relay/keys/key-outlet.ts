@@ -2,12 +2,13 @@ import type { Batch } from '../../batch-log/batch.ts';
 import { planIfLeading } from '../../batch-log/plan.ts';
 import { openLetters, parkIfLeading } from '../../dead-letters/letters.ts';
 import type { StoredEvent } from '../../event.ts';
-import { createPublisher, encodeHeaders, type StreamState } from '../../jetstream/index.ts';
+import { encodeHeaders, type StreamState } from '../../jetstream/index.ts';
 import type { Cargo } from '../lane/cargo.ts';
 import { eventsAt } from '../lane/events-at.ts';
 import { createGate } from '../lane/gate.ts';
 import { type LookUp, lookUpUnsettled, type Missing, type Seen } from '../lane/look-up.ts';
 import { hasMoved, movedLetter, type Outlet, type OutletContext, outlived } from '../lane/outlet.ts';
+import { createTracedPublisher } from '../lane/traced-publisher.ts';
 import { createDuplicates } from './duplicates.ts';
 import { createKeyGraves } from './key-graves.ts';
 import { type Consignment, createKeyQueue } from './key-queue.ts';
@@ -45,7 +46,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   });
 
   const gate = createGate({ link, meter, wake, onClose: () => publisher.abandon() });
-  const publisher = createPublisher({
+  const publisher = createTracedPublisher({
     link,
     stream,
     onStored(token, sequence) {
@@ -108,7 +109,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       }
       const { event, messageId } = consignment;
       const headers = encodeHeaders(event, { stream, source, messageId, expectedLastSequence: null });
-      publisher.publish({ subject: event.subject, headers, payload: event.payload }, queue.take());
+      publisher.publish({ subject: event.subject, headers, payload: event.payload, event }, queue.take());
     }
   }
 
@@ -297,6 +298,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
           });
       }
       handedOver = row.batch;
+      publisher.look();
       if (!graves.isEmpty) changed();
       pump();
     },
