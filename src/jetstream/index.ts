@@ -36,7 +36,9 @@ export {
   type StreamDefinition,
   type StreamLookup,
   type StreamState,
+  type Unfitness,
   unfitness,
+  unfitnessesOf,
 } from './stream.ts';
 export {
   checkSubjectPattern,

@@ -239,6 +239,13 @@ function lastAt({ last_ts: text }: RawStreamInfo['state']): { lastAtMs?: number 
   return lastAtMs > 0 ? { lastAtMs } : {};
 }
 
+/** What makes a stream unfit for a lane. */
+export interface Unfitness {
+  readonly kind: 'mirror' | 'sealed' | 'no-ack' | 'sources' | 'subjects';
+  readonly fault: string;
+  readonly fix: string;
+}
+
 /**
  * What makes this stream unfit to take the lane's subjects, each with its fix; empty when it is fit. `ordering`
  * is the lane's, by default `stream`, which needs the stream for itself.
@@ -246,28 +253,52 @@ function lastAt({ last_ts: text }: RawStreamInfo['state']): { lastAtMs?: number 
 export function unfitness(
   state: StreamState,
   subjects: readonly string[],
-  { ordering = 'stream' }: { ordering?: 'stream' | 'key' | 'none' } = {},
+  options: { ordering?: 'stream' | 'key' | 'none' } = {},
 ): string[] {
-  const faults: string[] = [];
+  return unfitnessesOf(state, subjects, options).map(({ fault, fix }) => `${fault}: ${fix}`);
+}
+
+/** As `unfitness`, one by one. */
+export function unfitnessesOf(
+  state: StreamState,
+  subjects: readonly string[],
+  { ordering = 'stream' }: { ordering?: 'stream' | 'key' | 'none' } = {},
+): Unfitness[] {
+  const { name } = state;
   if (state.mirror)
-    return [`stream '${state.name}' is a mirror and takes no messages: name the stream that it mirrors`];
+    return [
+      {
+        kind: 'mirror',
+        fault: `stream '${name}' is a mirror and takes no messages`,
+        fix: 'name the stream that it mirrors',
+      },
+    ];
+  const faults: Unfitness[] = [];
   if (state.sealed)
-    faults.push(
-      `stream '${state.name}' is sealed and takes no messages: use another stream, a seal stays for good`,
-    );
+    faults.push({
+      kind: 'sealed',
+      fault: `stream '${name}' is sealed and takes no messages`,
+      fix: 'use another stream, a seal stays for good',
+    });
   if (state.noAck)
-    faults.push(
-      `stream '${state.name}' has no_ack and confirms nothing: nats stream edit ${state.name} --ack`,
-    );
+    faults.push({
+      kind: 'no-ack',
+      fault: `stream '${name}' has no_ack and confirms nothing`,
+      fix: `nats stream edit ${name} --ack`,
+    });
   if (state.sources && ordering === 'stream')
-    faults.push(
-      `stream '${state.name}' has sources, whose messages take the places of events: use a stream of its own, or 'key' ordering`,
-    );
+    faults.push({
+      kind: 'sources',
+      fault: `stream '${name}' has sources, whose messages take the places of events`,
+      fix: "use a stream of its own, or 'key' ordering",
+    });
   const uncovered = subjects.filter((subject) => !patternsCover(state.subjects, subject));
   if (uncovered.length > 0)
-    faults.push(
-      `stream '${state.name}' captures ${list(state.subjects)}, not ${list(uncovered)}: add to it with nats stream edit ${state.name} --subjects, or change POSTCOMMIT_SUBJECTS`,
-    );
+    faults.push({
+      kind: 'subjects',
+      fault: `stream '${name}' captures ${list(state.subjects)}, not ${list(uncovered)}`,
+      fix: `add to it with nats stream edit ${name} --subjects, or change POSTCOMMIT_SUBJECTS`,
+    });
   return faults;
 }
 

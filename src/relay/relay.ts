@@ -1,5 +1,5 @@
 import { plannedStreams } from '../batch-log/recover.ts';
-import { messageOf, PostcommitError } from '../errors.ts';
+import { PostcommitError } from '../errors.ts';
 import { type BrokerLink, connectBroker } from '../jetstream/index.ts';
 import { LEASE_SESSION } from '../lease/who-leads.ts';
 import { LONGEST_TIMER_MS, sleep } from '../lifecycle/abort.ts';
@@ -12,6 +12,7 @@ import {
   assertPositionSequence,
   assertPrimary,
   assertPrivileges,
+  mayNotLook,
 } from '../outbox/suitability.ts';
 import { openSession, type Session, sqlState, unreachable } from '../postgres/session.ts';
 import type { Lane } from './lane/lane.ts';
@@ -299,19 +300,12 @@ async function checkDatabase(options: ResolvedOptions): Promise<readonly string[
     return await plannedStreams(session);
   } catch (error) {
     if (session.failed) throw unreachable(options.databaseUrl(), error);
-    throw sqlState(error) === '42501' ? mayNotLook(error) : error;
+    if (sqlState(error) !== '42501') throw error;
+    const { message, hint } = mayNotLook(error);
+    throw new PostcommitError('database-unsuitable', message, hint, { cause: error });
   } finally {
     await session.close();
   }
-}
-
-function mayNotLook(error: unknown): PostcommitError {
-  return new PostcommitError(
-    'database-unsuitable',
-    `the relay's role may not look into the schema "postcommit": ${messageOf(error)}`,
-    'Grant what docs/roles-and-privileges.md lists: USAGE on the schema, SELECT on its tables, and what the relay writes.',
-    { cause: error },
-  );
 }
 
 async function checkStreams(
