@@ -104,7 +104,7 @@ export function resolveOptions(options: ConsumeOptions): ConsumerSettings {
     leaseTtlMs = 5_000,
     batchSize = 1,
     maxAttempts = 20,
-    inboxRetentionMs = WEEK_MS,
+    inboxRetentionMs = INBOX_RETENTION_MS,
   } = options;
   requireName('stream', stream);
   requireName('durable', durable);
@@ -142,7 +142,8 @@ export function resolveOptions(options: ConsumeOptions): ConsumerSettings {
   };
 }
 
-const WEEK_MS = 7 * 24 * 60 * 60 * 1_000;
+/** A week. */
+export const INBOX_RETENTION_MS = 7 * 24 * 60 * 60 * 1_000;
 
 function requireOrder(order: string): void {
   if (['key', 'stream', 'none'].includes(order)) return;

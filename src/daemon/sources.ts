@@ -1,5 +1,6 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { messageOf, PostcommitError } from '../errors.ts';
+import { onOneLine } from '../telemetry/redact.ts';
 import { didYouMean } from './did-you-mean.ts';
 import { flagOf, SETTING_KEYS, SETTINGS, type Setting, type SettingKey, settingOf } from './settings.ts';
 
@@ -182,9 +183,4 @@ export function invalidConfig(problems: readonly string[]): PostcommitError {
       ? `the configuration is invalid: ${lines[0]}`
       : `the configuration has ${lines.length} problems:${lines.map((text) => `\n  - ${text}`).join('')}`;
   return new PostcommitError('config-invalid', message, 'The --help of the command lists every setting.');
-}
-
-/** Names and values are quoted from what was given, and a terminal obeys control characters. */
-function onOneLine(text: string): string {
-  return text.replace(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

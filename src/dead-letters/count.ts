@@ -8,3 +8,27 @@ export async function countDeadLetters(session: Session): Promise<number> {
   });
   return Number(row?.[0] ?? 0);
 }
+
+/** Dead letters of one stream, or of one consumer of it, that await a decision. */
+export interface LetterCount {
+  readonly stream: string;
+  /** Null: the relay's. */
+  readonly consumer: string | null;
+  readonly letters: number;
+  /** Why the newest of them is one. */
+  readonly reason: string;
+}
+
+export async function countDeadLettersByOrigin(session: Session): Promise<LetterCount[]> {
+  const rows = await session.query({
+    text: `select stream, consumer, count(*), (array_agg(left(reason, 300) order by id desc))[1]
+             from postcommit.dead_letters where state in ('parked', 'held')
+            group by stream, consumer order by count(*) desc`,
+  });
+  return rows.map(([stream, consumer, letters, reason]) => ({
+    stream: stream ?? '',
+    consumer: consumer ?? null,
+    letters: Number(letters),
+    reason: reason ?? '',
+  }));
+}

@@ -20,6 +20,13 @@ export interface DurableView {
   readonly waiting: number;
   /** 0 for no limit. */
   readonly maxDeliver: number;
+  /** Of messages under way; 0 for no limit. */
+  readonly maxAckPending: number;
+  readonly ackPolicy: string;
+  /** It began at the first message that the stream held. */
+  readonly fromTheStart: boolean;
+  /** An operator has paused it (nats-server 2.11). */
+  readonly paused: boolean;
 }
 
 export type DurablesAnswer =
@@ -50,6 +57,10 @@ function toView(info: unknown): DurableView | undefined {
     redelivered: numberOf(info.num_redelivered),
     waiting: numberOf(info.num_waiting),
     maxDeliver: Math.max(0, numberOf(config.max_deliver)),
+    maxAckPending: Math.max(0, numberOf(config.max_ack_pending)),
+    ackPolicy: String(config.ack_policy ?? 'none'),
+    fromTheStart: (config.deliver_policy ?? 'all') === 'all',
+    paused: info.paused === true,
   };
 }
 

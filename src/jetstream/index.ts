@@ -1,3 +1,4 @@
+export { type AccountLookup, type AccountUsage, lookUpAccount } from './account.ts';
 export { type BorrowedLink, borrowLink, type NatsTarget } from './borrowed-link.ts';
 export { type BrokerLink, type ConnectOptions, connectBroker, linkTo } from './connection.ts';
 export {
@@ -17,7 +18,13 @@ export {
 } from './headers.ts';
 export { isJetStreamName } from './names.ts';
 export { classifyReply, type Failure, type Outcome, type Reply } from './outcome.ts';
-export { createPublisher, type OutgoingMessage, type Publisher, type PublisherOptions } from './publisher.ts';
+export {
+  ACK_TIMEOUT_MS,
+  createPublisher,
+  type OutgoingMessage,
+  type Publisher,
+  type PublisherOptions,
+} from './publisher.ts';
 export { headerValue, type ReadBack, type ReadBackOptions, readBack } from './read-back.ts';
 export {
   type ConsumedEvent,
@@ -27,7 +34,7 @@ export {
   type SourceMessage,
   toConsumedEvent,
 } from './received-event.ts';
-export type { NatsSettings, NatsSettingsSource, TlsSettings } from './settings.ts';
+export { type NatsSettings, type NatsSettingsSource, parseServers, type TlsSettings } from './settings.ts';
 export { type StoredMessage, storedMessage } from './stored-message.ts';
 export {
   createStream,
@@ -40,6 +47,8 @@ export {
   unfitness,
   unfitnessesOf,
 } from './stream.ts';
+export { type Follower, lookUpStreamFacts, type StreamFacts } from './stream-facts.ts';
+export { streamsCapturing } from './stream-names.ts';
 export {
   checkSubjectPattern,
   createSubjectFilter,

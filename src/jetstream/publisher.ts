@@ -57,9 +57,11 @@ const REFILL_BELOW = 0.75;
 
 /** Timeouts are counted in ticks of one timer: a stalled event loop does not time out what it has not read yet. */
 const TICKS_PER_TIMEOUT = 8;
+/** How long an answer may take before its message is in doubt. */
+export const ACK_TIMEOUT_MS = 5_000;
 
 export function createPublisher(options: PublisherOptions): Publisher {
-  const { link, stream, onStored, onFailure, onRoom, ackTimeoutMs = 5_000 } = options;
+  const { link, stream, onStored, onFailure, onRoom, ackTimeoutMs = ACK_TIMEOUT_MS } = options;
   const { maxInFlight = 1_024, maxInFlightBytes = 8 * 1024 * 1024 } = options;
   const inFlight = createInFlight(maxInFlight * RING_PER_WINDOW);
   const hasRoom = () => inFlight.count < maxInFlight && inFlight.bytes < maxInFlightBytes;

@@ -28,7 +28,7 @@ export function assertMigratable(state: DatabaseState, migrations: readonly Migr
   if (problem !== undefined) throw new PostcommitError('database-unsuitable', problem.message, problem.hint);
 }
 
-interface Problem {
+export interface Problem {
   readonly message: string;
   readonly hint: string;
 }
@@ -51,7 +51,8 @@ function serverProblem({ version, inRecovery, database }: DatabaseState): Proble
   return undefined;
 }
 
-function historyProblem(
+/** What tells that this database was not, or not only, migrated by the migrations of this version. */
+export function historyProblem(
   { applied, schema, database }: DatabaseState,
   migrations: readonly Migration[],
 ): Problem | undefined {

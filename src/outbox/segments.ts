@@ -68,3 +68,27 @@ export function nextSegment(segment: number): number {
 export function rotateIfLeading(session: Session, epoch: number, to: number): Promise<boolean> {
   return setSequenceIfLeading(session, { epoch, sequence: 'segment', value: to });
 }
+
+/** A session that keeps a leaf from being emptied. */
+export interface LeafHolder {
+  /** Null of a prepared transaction. */
+  readonly pid: number | null;
+  readonly application: string;
+}
+
+/** Who has a lock on this very leaf, besides relays: a dump, a report, an INSERT straight into it. */
+export async function leafHolders(session: Session, segment: number): Promise<LeafHolder[]> {
+  const rows = await session.query({
+    text: `select distinct l.pid, coalesce(a.application_name, '')
+             from pg_locks l left join pg_stat_activity a on a.pid = l.pid
+            where l.locktype = 'relation' and l.granted and l.pid is distinct from pg_backend_pid()
+              and l.database = (select oid from pg_database where datname = current_database())
+              and l.relation = to_regclass('postcommit.outbox_${segment}')
+              and coalesce(a.application_name, '') not like 'postcommit %'
+            order by 1`,
+  });
+  return rows.map(([pid, application]) => ({
+    pid: pid == null ? null : Number(pid),
+    application: application ?? '',
+  }));
+}

@@ -42,6 +42,9 @@ export interface RelayOptions {
   readonly metrics?: Metrics;
 }
 
+/** Of a lane, that may await a decision. */
+export const MAX_DEAD_LETTERS = 10_000;
+
 export type ResolvedOptions = Required<Omit<RelayOptions, 'source'>> & {
   readonly source: string | undefined;
 };
@@ -52,7 +55,7 @@ export function resolveOptions(options: RelayOptions): ResolvedOptions {
     leaseTtlMs: 5_000,
     retentionMs: 24 * 60 * 60 * 1_000,
     segmentBytes: 256 * 1024 * 1024,
-    maxDeadLetters: 10_000,
+    maxDeadLetters: MAX_DEAD_LETTERS,
     member: `${hostname()}:${process.pid}`,
     logger: silentLogger(),
     metrics: createMetrics(),

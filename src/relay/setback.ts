@@ -10,11 +10,14 @@ export function setbackOf(error: unknown): string {
   return advice === undefined ? reason : `${reason} (${sqlState(error)}). ${advice}`;
 }
 
+/** Of a leader; a standby has one, and a leader behind a pooler needs one less. */
+export const LEADER_CONNECTIONS = 5;
+
 /** The conditions that last until a person ends them. The relay tries again meanwhile, every few seconds at most. */
 const ADVICE: Readonly<Record<string, string>> = {
   '25006':
     'PostgreSQL accepts no writes: default_transaction_read_only is on (ALTER DATABASE, ALTER ROLE or ALTER SYSTEM; some services switch it on when the disk is full), or the server became a standby. The relay goes on by itself once that is undone, or when DATABASE_URL leads to the new primary',
-  '53300': 'Raise max_connections, or let others use fewer connections: a relay needs five',
+  '53300': `Raise max_connections, or let others use fewer connections: a relay needs ${LEADER_CONNECTIONS}`,
   '42501': 'Grant what docs/roles-and-privileges.md lists',
 };
 

@@ -7,3 +7,8 @@ export function redact(text: string): string {
     .replace(/([a-z][a-z0-9+.-]*:\/\/)\S*@/gi, '$1***@')
     .replace(/([?&](?:password|sslpassword|token)=)[^&\s]*/gi, '$1***');
 }
+
+/** Shows the control characters of a text that somebody else chose: a terminal obeys them. */
+export function onOneLine(text: string): string {
+  return text.replace(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}

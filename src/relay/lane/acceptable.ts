@@ -2,7 +2,7 @@ import type { StoredEvent } from '../../event.ts';
 import { headerFault, type StreamState } from '../../jetstream/index.ts';
 
 /** Upper bound of what the relay's own headers add to a message. */
-const OWN_HEADERS_BYTES = 1_024;
+export const OWN_HEADERS_BYTES = 1_024;
 
 /** JetStream counts the headers of a message in sixteen bits, whatever the limits of server and stream. */
 const MAX_HEADERS_BYTES = 65_535;

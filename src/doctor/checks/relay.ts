@@ -1,0 +1,57 @@
+import { countDeadLettersByOrigin, type LetterCount } from '../../dead-letters/count.ts';
+import { isLed, readLeadership } from '../../lease/holder.ts';
+import { isAnotherReady } from '../../lease/readiness.ts';
+import { MAX_DEAD_LETTERS } from '../../relay/options.ts';
+import { onPostgres } from '../check.ts';
+import { ok, problem, type Remark, warning } from '../finding.ts';
+import { countText, durationText } from '../quantities.ts';
+
+export const relayLeader = onPostgres(
+  { name: 'relay-leader', about: 'whether a relay leads, and another stands by' },
+  async (session) => {
+    const leadership = await readLeadership(session);
+    const { epoch, holder, remainingMs } = leadership;
+    if (isLed(leadership)) {
+      const standby = (await isAnotherReady(session)) ? 'a standby is ready' : 'no standby is known';
+      return ok(`${holder} leads, epoch ${epoch}; ${standby}`);
+    }
+    if (epoch === 0)
+      return warning({
+        found: 'no relay has led yet',
+        cause: 'None was started on this database, or none got as far: events wait in the outbox.',
+        fix: 'postcommit relay',
+      });
+    if (holder === null)
+      return problem({
+        found: 'no relay leads: the last one was stopped',
+        cause: 'It was stopped in order, and no standby took over: events wait in the outbox.',
+        fix: 'postcommit relay',
+      });
+    return problem({
+      found: `no relay leads: the lease of ${holder} ran out ${durationText(-(remainingMs ?? 0))} ago`,
+      cause: 'It was killed, hangs, or lost PostgreSQL, and no standby took over: events wait in the outbox.',
+      fix: 'postcommit relay (its log says term-failed with the reason, where it runs and cannot lead)',
+    });
+  },
+);
+
+export const deadLetters = onPostgres(
+  { name: 'dead-letters', about: 'events that were set aside and await a decision' },
+  async (session) => {
+    const counts = await countDeadLettersByOrigin(session);
+    return counts.length === 0 ? ok('none awaits a decision') : counts.map(describe);
+  },
+);
+
+function describe({ stream, consumer, letters, reason }: LetterCount): Remark {
+  const whose = consumer === null ? 'the relay' : `the consumer '${consumer}'`;
+  const filter = consumer === null ? `--stream ${stream}` : `--consumer ${consumer}`;
+  const fault = {
+    found: `${countText(letters)} of ${whose} await a decision`,
+    cause: `The newest: ${reason}`,
+    fix: `postcommit dead-letters list ${filter}; then retry or discard them: postcommit dead-letters retry ${filter}`,
+  };
+  if (consumer !== null || letters < MAX_DEAD_LETTERS) return { ...warning(fault), stream };
+  const cause = `${fault.cause}. A lane with ${countText(MAX_DEAD_LETTERS)} of them pauses.`;
+  return { ...problem({ ...fault, cause }), stream };
+}
