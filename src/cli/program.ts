@@ -7,6 +7,7 @@ import { type CliContext, printLine } from './context.ts';
 import { registerDeadLetters } from './dead-letters.ts';
 import { registerDemo } from './demo.ts';
 import { registerDev } from './dev.ts';
+import { registerDoctor } from './doctor.ts';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts';
 import { registerMigrate } from './migrate.ts';
 import { registerRelay } from './relay.ts';
@@ -55,6 +56,7 @@ function createProgram(context: CliContext, exitWith: (code: number) => void): C
   registerDeadLetters(program, context, exitWith);
   registerAudit(program, context, exitWith);
   registerAdopt(program, context, exitWith);
+  registerDoctor(program, context, exitWith);
   registerDev(program, context);
   registerDemo(program, context);
   inheritUsageErrors(program, context);
@@ -71,6 +73,7 @@ Examples:
   postcommit check --max-lag 10s  # for cron and Nagios
   postcommit audit              # is every event of the outbox in a plan?
   postcommit dead-letters list  # what could not be published, and why
+  postcommit doctor             # what is wrong, what it comes from, and what ends it
 `;
 
 /** Of a command and of all below it. */

@@ -3,5 +3,5 @@ export type { Check } from './check.ts';
 export { CHECKS } from './checks.ts';
 export { examine } from './examine.ts';
 export type { Finding, Severity } from './finding.ts';
-export { durationText } from './quantities.ts';
+export { counted } from './quantities.ts';
 export type { DoctorOptions, LaneSettings } from './surroundings.ts';

@@ -3,6 +3,11 @@ export function countText(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }
 
+/** `1 stream`, `2 streams`. */
+export function counted(value: number, what: string): string {
+  return `${countText(value)} ${what}${value === 1 ? '' : 's'}`;
+}
+
 const UNITS = [
   ['d', 86_400_000],
   ['h', 3_600_000],

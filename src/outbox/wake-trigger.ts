@@ -1,12 +1,13 @@
 import type { Session } from '../postgres/session.ts';
 
-/** Whether an insert wakes a sleeping relay; `not-always`: not where session_replication_role is `replica`. */
+/** Whether an insert wakes a sleeping relay. `not-always`: not where session_replication_role is `replica`. */
 export type WakeTrigger = 'always' | 'not-always' | 'disabled' | 'missing';
 
+/** Fails where there is no outbox. */
 export async function readWakeTrigger(session: Session): Promise<WakeTrigger> {
   const [row] = await session.query({
-    text: `select tgenabled::text from pg_trigger
-            where tgrelid = to_regclass('postcommit.outbox') and tgname = 'wake_relay'`,
+    text: `select tgenabled::text from (values ('postcommit.outbox'::regclass)) outbox (id)
+             left join pg_trigger on tgrelid = outbox.id and tgname = 'wake_relay'`,
   });
   switch (row?.[0]) {
     case undefined:

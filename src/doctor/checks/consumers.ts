@@ -2,7 +2,7 @@ import type { DurableInfo, StreamState } from '../../jetstream/index.ts';
 import { type ConsumerSeat, readConsumerSeats } from '../../lease/consumer-seats.ts';
 import { onStreams } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
-import { countText, durationText } from '../quantities.ts';
+import { counted, countText, durationText } from '../quantities.ts';
 import type { Surroundings } from '../surroundings.ts';
 
 export const consumers = onStreams(
@@ -30,7 +30,7 @@ export const consumers = onStreams(
       : ok(
           durables.length === 0
             ? 'it has no durables'
-            : `${durables.length} durables: ${durables.map(({ name, pending }) => `${name} (${countText(pending)} to go)`).join(', ')}`,
+            : `${counted(durables.length, 'durable')}: ${durables.map(({ name, pending }) => `${name} (${countText(pending)} to go)`).join(', ')}`,
         );
   },
 );

@@ -10,7 +10,7 @@ import {
 import type { Session } from '../../postgres/session.ts';
 import { onPostgres, WITHOUT_NATS } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
-import { durationText } from '../quantities.ts';
+import { counted, durationText } from '../quantities.ts';
 import type { Surroundings } from '../surroundings.ts';
 
 /** Rows that could go for so long are pruned by nobody. */
@@ -30,7 +30,9 @@ export const inboxRetention = onPostgres(
     const nats = await around.nats();
     if (nats.kind === 'absent') return [...remarks, unseen(WITHOUT_NATS)];
     for (const extent of extents) remarks.push(...(await look(session, nats.connection, { extent, around })));
-    return remarks.length > 0 ? remarks : ok(`${extents.length} consumers remember what they may see again`);
+    return remarks.length > 0
+      ? remarks
+      : ok(`what ${counted(extents.length, 'consumer')} may see again is remembered`);
   },
 );
 

@@ -8,7 +8,7 @@ import {
 import { silentLogger } from '../../telemetry/logger.ts';
 import { type Check, onNats } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
-import { bytesText, durationText, shareText } from '../quantities.ts';
+import { bytesText, counted, durationText, shareText } from '../quantities.ts';
 import { type Circumstances, compareVersions, defectsOf } from '../server-defects.ts';
 import { SESSION_NAME, type Surroundings } from '../surroundings.ts';
 
@@ -127,7 +127,7 @@ function roomOf({ storageBytes, maxStorageBytes, streams, maxStreams }: AccountU
   const uses = maxStorageBytes > 0 ? ` of ${bytesText(maxStorageBytes)}` : '';
   if (used < NEARLY)
     return ok(
-      `${streams}${maxStreams > 0 ? ` of ${maxStreams}` : ''} streams, ${bytesText(storageBytes)}${uses} on disk`,
+      `${maxStreams > 0 ? `${streams} of ${counted(maxStreams, 'stream')}` : counted(streams, 'stream')}, ${bytesText(storageBytes)}${uses} on disk`,
     );
   const fault = {
     found: `the account uses ${bytesText(storageBytes)}${uses} of storage (${shareText(used)})`,

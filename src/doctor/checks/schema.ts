@@ -5,7 +5,7 @@ import { MOVED_PAST, mayNotLook, privilegeFault, readPositionSequence } from '..
 import { type Session, sqlState } from '../../postgres/session.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, warning } from '../finding.ts';
-import { countText } from '../quantities.ts';
+import { counted, countText } from '../quantities.ts';
 
 export const migrations = onPostgres(
   { name: 'migrations', about: 'whether the schema postcommit is as this version needs it' },
@@ -37,7 +37,7 @@ async function lookAtMigrations(session: Session): Promise<Remark> {
       cause: 'postcommit is newer than the schema; a relay of this version does not start.',
       fix: 'As the role that owns the schema: postcommit migrate',
     });
-  return ok(`${known.length} migrations, up to ${known.at(-1)?.name}`);
+  return ok(`${counted(known.length, 'migration')}, up to ${known.at(-1)?.name}`);
 }
 
 export const privileges = onPostgres(

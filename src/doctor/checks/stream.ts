@@ -6,7 +6,7 @@ import { createLineage } from '../../relay/lane/lineage.ts';
 import { silentLogger } from '../../telemetry/logger.ts';
 import { eachLane, onNats } from '../check.ts';
 import { ok, problem, type Remark, unseen } from '../finding.ts';
-import { countText } from '../quantities.ts';
+import { counted } from '../quantities.ts';
 import type { LaneSettings, Surroundings } from '../surroundings.ts';
 import { unfitFor } from './unfit.ts';
 
@@ -28,7 +28,7 @@ export const stream = onNats(
       const faults = unfitFor(state, lane, ['mirror', 'sealed', 'sources']);
       if (session !== undefined && last !== undefined)
         faults.push(...(await strangerFaults(session, link, { state, last, around })));
-      return faults.length > 0 ? faults : ok(`there, with ${countText(state.messages)} messages`);
+      return faults.length > 0 ? faults : ok(`there, with ${counted(state.messages, 'message')}`);
     }),
 );
 

@@ -1,9 +1,10 @@
+import { messageOf } from '../../errors.ts';
 import { readWakeTrigger } from '../../outbox/wake-trigger.ts';
 import { notificationRoundTrip } from '../../postgres/notification-round-trip.ts';
-import type { Session } from '../../postgres/session.ts';
+import { type Session, sqlState } from '../../postgres/session.ts';
 import { settingOrigins } from '../../postgres/setting-origins.ts';
 import { onPostgres } from '../check.ts';
-import { ok, problem, type Remark, warning } from '../finding.ts';
+import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
 import { durationText, shareText } from '../quantities.ts';
 import { type DoctorOptions, SESSION_NAME } from '../surroundings.ts';
 
@@ -20,12 +21,21 @@ export const listen = onPostgres(
 );
 
 async function roundTrip(session: Session, { databaseUrl, timeLimitMs }: DoctorOptions): Promise<Remark> {
-  const tookMs = await notificationRoundTrip(session, {
-    url: databaseUrl(),
-    name: SESSION_NAME,
-    timeoutMs: timeLimitMs / 3,
-  });
-  if (tookMs !== undefined) return ok(`a notification came back in ${durationText(tookMs)}`);
+  const options = { url: databaseUrl(), name: SESSION_NAME, timeoutMs: timeLimitMs / 3 };
+  try {
+    const tookMs = await notificationRoundTrip(session, options);
+    if (tookMs !== undefined) return ok(`a notification came back in ${durationText(tookMs)}`);
+  } catch (error) {
+    const state = sqlState(error);
+    if (state === READ_ONLY) return unseen('a standby notifies nobody: see the check postgres-primary');
+    if (state !== QUEUE_FULL) throw error;
+    return problem({
+      found: `nobody can notify: ${messageOf(error)}`,
+      cause:
+        'The queue of notifications is full: a session that LISTENs stays in its transaction. Each NOTIFY in the cluster makes its commit fail; writers of events no longer notify, and wait for the sweep of an idle relay, 5 s.',
+      fix: END_LISTENER,
+    });
+  }
   return problem({
     found: 'a notification never came back',
     cause:
@@ -33,6 +43,9 @@ async function roundTrip(session: Session, { databaseUrl, timeLimitMs }: DoctorO
     fix: 'Give the relay a DATABASE_URL that names PostgreSQL itself.',
   });
 }
+
+const QUEUE_FULL = '54000';
+const READ_ONLY = '25006';
 
 async function triggerFaults(session: Session): Promise<Remark[]> {
   const state = await readWakeTrigger(session);
@@ -78,7 +91,7 @@ export const notificationQueue = onPostgres(
           found: `the queue of notifications is ${shareText(usage)} full`,
           cause:
             'A session that LISTENs stays in its transaction, and nothing behind that is removed. Writers no longer notify, so that events of an idle relay wait for its sweep; a full queue makes the commit of every NOTIFY in the cluster fail.',
-          fix: `End the session that listens and is idle in its transaction: ${FIND_LISTENERS}`,
+          fix: END_LISTENER,
         }),
       );
     for (const { role, reset } of silenced)
@@ -94,5 +107,5 @@ export const notificationQueue = onPostgres(
   },
 );
 
-const FIND_LISTENERS =
-  "SELECT pid, application_name, xact_start FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' ORDER BY xact_start; and then SELECT pg_terminate_backend(pid);";
+const END_LISTENER =
+  "End the session that listens and is idle in its transaction: SELECT pid, application_name, xact_start FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' ORDER BY xact_start; and then SELECT pg_terminate_backend(pid);";
