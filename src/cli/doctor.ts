@@ -5,7 +5,7 @@ import { SETTING_KEYS } from '../daemon/settings.ts';
 import { CHECKS, type Check, type DoctorOptions, examine, type Finding } from '../doctor/index.ts';
 import { type CliContext, printLine } from './context.ts';
 import { linesOf, summaryOf, type Tally, tallyOf } from './doctor-report.ts';
-import { durationOption } from './duration-option.ts';
+import { boundedDurationOption } from './duration-option.ts';
 import { EXIT, EXIT_CODES_HELP } from './exit-codes.ts';
 import { addSettingOptions, configSources } from './setting-options.ts';
 
@@ -78,7 +78,9 @@ function checkList(): string {
 }
 
 function durationFlag(flag: string, about: string, initial: string): Option {
-  return new Option(flag, about).argParser(durationOption).default(durationOption(initial), initial);
+  return new Option(flag, about)
+    .argParser(boundedDurationOption)
+    .default(boundedDurationOption(initial), initial);
 }
 
 function checkNames(name: string, before: readonly string[] = []): string[] {

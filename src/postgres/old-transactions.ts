@@ -29,6 +29,10 @@ const HOLDS_OUTBOX = `
   and l.database = (select oid from pg_database where datname = current_database())
   and l.relation in (select relid from pg_partition_tree(to_regclass('postcommit.outbox')))`;
 
+/** A VACUUM holds nothing up, and a parallel worker counts with its leader. */
+const IS_OPEN = `(backend_xid is not null or backend_xmin is not null or state like 'idle in transaction%')
+   and coalesce(backend_type, '') not in ('autovacuum worker', 'parallel worker')`;
+
 /** Sessions and prepared transactions of this database, besides relays' own, that are older than this. */
 export async function openTransactions(session: Session, olderThanMs: number): Promise<OpenTransactions> {
   const rows = await session.query({
@@ -37,7 +41,7 @@ select pid, null, coalesce(usename, ''), coalesce(application_name, ''), (state 
        date_part('epoch', clock_timestamp() - xact_start) * 1000 as age,
        exists (select from pg_locks l where l.pid = a.pid and ${HOLDS_OUTBOX})::text
   from pg_stat_activity a
- where datname = current_database() and pid <> pg_backend_pid() and (backend_xid is not null or backend_xmin is not null or state like 'idle in transaction%')
+ where datname = current_database() and pid <> pg_backend_pid() and ${IS_OPEN}
    and xact_start < clock_timestamp() - $1 * interval '1 millisecond'
 union all
 select null, gid, owner::text, '', 'true', date_part('epoch', clock_timestamp() - prepared) * 1000,
@@ -53,7 +57,7 @@ select null, gid, owner::text, '', 'true', date_part('epoch', clock_timestamp() 
     text: `
 select (pg_has_role(current_user, 'pg_read_all_stats', 'usage'))::text,
        (select count(*) from pg_stat_activity where datname = current_database() and xact_start is null
-           and pid <> pg_backend_pid() and (backend_xid is not null or backend_xmin is not null))`,
+           and usesysid is not null and pid <> pg_backend_pid() and ${IS_OPEN})`,
   });
   return {
     old: rows.map(([pid, gid, role, application, idle, age, holdsOutbox]) => ({

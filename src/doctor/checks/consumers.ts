@@ -3,6 +3,7 @@ import { type ConsumerSeat, readConsumerSeats } from '../../lease/consumer-seats
 import { onStreams } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
 import { counted, countText, durationText } from '../quantities.ts';
+import { shellWord } from '../quoting.ts';
 import type { Surroundings } from '../surroundings.ts';
 
 export const consumers = onStreams(
@@ -52,7 +53,7 @@ function settingFaults(
         found: `durable '${name}' gives a message up after ${maxDeliver} deliveries (max_deliver)`,
         cause:
           'What is not acknowledged by then is passed over, also when only a handler was slow or a database down. consume() refuses such a durable.',
-        fix: `nats consumer edit ${stream} ${name} --max-deliver=-1; consume() counts attempts itself and makes dead letters.`,
+        fix: `nats consumer edit ${shellWord(stream)} ${shellWord(name)} --max-deliver=-1; consume() counts attempts itself and makes dead letters.`,
       }),
     );
   if (ackPolicy !== 'explicit')
@@ -63,7 +64,7 @@ function settingFaults(
           ackPolicy === 'none'
             ? 'What was delivered counts as done: a crash of its consumer loses events.'
             : 'An ack of one message stands for all before it, also for those that failed.',
-        fix: `The ack policy is fixed when a consumer is made: nats consumer rm ${stream} ${name}, and let consume() make it anew. It begins again at the start of the stream; the inbox knows what had its effect.`,
+        fix: `The ack policy is fixed when a consumer is made: nats consumer rm ${shellWord(stream)} ${shellWord(name)}, and let consume() make it anew. It begins again at the start of the stream; the inbox knows what had its effect.`,
       }),
     );
   return remarks;
@@ -77,7 +78,7 @@ function progressFaults(durable: DurableInfo, { name: stream, lastSequence }: St
       problem({
         found: `durable '${name}' has delivered up to sequence ${delivered}, and the stream ends at ${lastSequence}`,
         cause: 'The stream has lost its tail. What is stored in its place is passed over by this durable.',
-        fix: `Restart its consumer: consume() moves the durable back. Any other: nats consumer rm ${stream} ${name}, and make it anew with --deliver ${lastSequence + 1}`,
+        fix: `Restart its consumer: consume() moves the durable back. Any other: nats consumer rm ${shellWord(stream)} ${shellWord(name)}, and make it anew with --deliver ${lastSequence + 1}`,
       }),
     );
   if (maxAckPending > 0 && ackPending >= maxAckPending && pending > 0)
@@ -85,10 +86,8 @@ function progressFaults(durable: DurableInfo, { name: stream, lastSequence }: St
       warning({
         found: `durable '${name}' has ${countText(ackPending)} messages under way, as many as it may (max_ack_pending)`,
         cause:
-          'Nothing new is delivered before some of them are acknowledged: handlers hang, or fail all the time.',
-        fix:
-          'Look at consumer-handler-failed and consumer-handler-slow in the log of its consumer, and at: postcommit dead-letters list --consumer ' +
-          name,
+          'Nothing new is delivered before some of them are acknowledged. If it stays so, handlers hang, or fail all the time.',
+        fix: `Look at consumer-handler-failed and consumer-handler-slow in the log of its consumer, and at: postcommit dead-letters list --consumer ${shellWord(name)}`,
       }),
     );
   if (paused)
@@ -96,7 +95,7 @@ function progressFaults(durable: DurableInfo, { name: stream, lastSequence }: St
       warning({
         found: `durable '${name}' is paused`,
         cause: 'An operator has paused it: nothing is delivered.',
-        fix: `nats consumer resume ${stream} ${name}`,
+        fix: `nats consumer resume ${shellWord(stream)} ${shellWord(name)}`,
       }),
     );
   return remarks;

@@ -11,6 +11,7 @@ import type { Session } from '../../postgres/session.ts';
 import { onPostgres, WITHOUT_NATS } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
 import { counted, durationText } from '../quantities.ts';
+import { sqlText } from '../quoting.ts';
 import type { Surroundings } from '../surroundings.ts';
 
 /** Rows that could go for so long are pruned by nobody. */
@@ -62,7 +63,10 @@ async function look(session: Session, link: BrokerLink, { extent, around }: Subj
     return [
       ...remarks,
       {
-        ...unseen(`whether '${extent.consumer}' remembers what it may see again: ${durables.reason}`),
+        ...unseen(
+          `whether '${extent.consumer}' remembers what it may see again: ${durables.reason}`,
+          `Permit the user to publish to '$JS.API.CONSUMER.LIST.${stream}'.`,
+        ),
         stream,
       },
     ];
@@ -83,7 +87,7 @@ function unprunedFaults(
     found: `the inbox of '${consumer}' is not pruned: it remembers events from ${durationText(oldestAgeMs)} ago, which the stream no longer holds`,
     cause:
       'Nobody prunes it: no instance of the consumer runs, or it is not consume(). (Where inboxRetentionMs says so it is meant to be.)',
-    fix: `SELECT postcommit.inbox_prune('${quoted(consumer)}', '${quoted(String(stream))}', ${firstSequence}); again until it returns 0`,
+    fix: `SELECT postcommit.inbox_prune(${sqlText(consumer)}, ${sqlText(String(stream))}, ${firstSequence}); again until it returns 0`,
   });
   return [{ ...fault, stream: String(stream) }];
 }
@@ -114,8 +118,4 @@ async function firstForgotten(
     return (await remembers(session, durable.name, message.eventId)) ? undefined : message.sequence;
   }
   return undefined;
-}
-
-function quoted(text: string): string {
-  return text.replaceAll("'", "''");
 }

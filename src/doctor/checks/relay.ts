@@ -5,6 +5,7 @@ import { MAX_DEAD_LETTERS } from '../../relay/options.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, warning } from '../finding.ts';
 import { countText, durationText } from '../quantities.ts';
+import { shellWord } from '../quoting.ts';
 
 export const relayLeader = onPostgres(
   { name: 'relay-leader', about: 'whether a relay leads, and another stands by' },
@@ -45,7 +46,7 @@ export const deadLetters = onPostgres(
 
 function describe({ stream, consumer, letters, reason }: LetterCount): Remark {
   const whose = consumer === null ? 'the relay' : `the consumer '${consumer}'`;
-  const filter = consumer === null ? `--stream ${stream}` : `--consumer ${consumer}`;
+  const filter = consumer === null ? `--stream ${shellWord(stream)}` : `--consumer ${shellWord(consumer)}`;
   const fault = {
     found: `${countText(letters)} of ${whose} await a decision`,
     cause: `The newest: ${reason}`,

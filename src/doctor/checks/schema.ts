@@ -34,7 +34,7 @@ async function lookAtMigrations(session: Session): Promise<Remark> {
   if (missing.length > 0)
     return problem({
       found: `the database lacks ${missing.length === 1 ? 'the migration' : 'the migrations'} ${missing.join(', ')}`,
-      cause: 'postcommit is newer than the schema; a relay of this version does not start.',
+      cause: 'The schema is older than this postcommit: a relay of this version does not start.',
       fix: 'As the role that owns the schema: postcommit migrate',
     });
   return ok(`${counted(known.length, 'migration')}, up to ${known.at(-1)?.name}`);

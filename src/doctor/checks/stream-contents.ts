@@ -4,6 +4,7 @@ import type { Session } from '../../postgres/session.ts';
 import { onStreams, onStreamsAndPostgres, type StreamScene } from '../check.ts';
 import { ok, problem, type Remark, warning } from '../finding.ts';
 import { countText, durationFlag, durationText } from '../quantities.ts';
+import { shellWord } from '../quoting.ts';
 
 /** Of the newest messages; fewer where they are large, for their payloads come along. */
 const LOOK_AT = 256;
@@ -96,7 +97,7 @@ function ageFaults({ name, maxAgeMs }: StreamState, retentionMs: number): Remark
         found: `stream '${name}' forgets events after ${durationText(maxAgeMs)}, and the outbox keeps them for ${durationText(retentionMs)}`,
         cause:
           'A consumer that is away for longer misses events. They are in the outbox, and come back by a replay only.',
-        fix: `nats stream edit ${name} --max-age ${durationFlag(retentionMs)}; or lower POSTCOMMIT_RETENTION.`,
+        fix: `nats stream edit ${shellWord(name)} --max-age ${durationFlag(retentionMs)}; or lower POSTCOMMIT_RETENTION.`,
       }),
     );
   if (retentionMs < UNFLUSHED_MS)

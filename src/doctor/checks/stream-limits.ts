@@ -4,6 +4,7 @@ import { OWN_HEADERS_BYTES } from '../../relay/lane/acceptable.ts';
 import { eachLane, onNats, onStreams, WITHOUT_POSTGRES } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
 import { bytesText, countText, durationText, shareText } from '../quantities.ts';
+import { shellWord } from '../quoting.ts';
 import type { LaneSettings } from '../surroundings.ts';
 
 export const streamDiscard = onStreams(
@@ -19,7 +20,7 @@ export const streamDiscard = onStreams(
     return warning({
       found: `stream '${name}' drops its oldest messages when it is full (discard: old, ${limits.map(({ text }) => text).join(', ')})`,
       cause: 'A consumer that is slow or away loses events, and nobody is told.',
-      fix: `nats stream edit ${name} --discard new: a full stream refuses then, and the relay waits. Or take the limits away.`,
+      fix: `nats stream edit ${shellWord(name)} --discard new: a full stream refuses then, and the relay waits. Or take the limits away.`,
     });
   },
 );
@@ -48,7 +49,7 @@ function fullnessFaults(state: StreamState): Remark[] {
       const fault = {
         found: `stream '${state.name}' is ${shareText(used)} full (${text})`,
         cause: 'A full stream refuses every message: the lane waits, and the outbox grows.',
-        fix: `Raise the limit: nats stream edit ${state.name} ${flag}=<more>; or delete what nobody needs: nats stream purge ${state.name} --keep=<number>`,
+        fix: `Raise the limit: nats stream edit ${shellWord(state.name)} ${flag}=<more>; or delete what nobody needs: nats stream purge ${shellWord(state.name)} --keep=<number>`,
       };
       return used >= FULL ? problem(fault) : warning(fault);
     });
@@ -60,7 +61,7 @@ function perSubjectFaults({ name, maxMessagesPerSubject }: StreamState): Remark[
     warning({
       found: `stream '${name}' keeps ${countText(maxMessagesPerSubject)} messages of a subject (max_msgs_per_subject)`,
       cause: 'A newer event of a subject pushes an older one out, also one that a consumer has not seen.',
-      fix: `nats stream edit ${name} --max-msgs-per-subject=-1; or leave it, if only the newest of each subject count.`,
+      fix: `nats stream edit ${shellWord(name)} --max-msgs-per-subject=-1; or leave it, if only the newest of each subject count.`,
     }),
   ];
 }
@@ -97,14 +98,14 @@ function judgeWindow({ name, duplicateWindowMs: windowMs }: StreamState, { order
       found: `stream '${name}' remembers message ids for ${window}`,
       cause:
         'Each takes about 350 bytes of memory for so long, and stream ordering needs none of them: the sequence protects an event.',
-      fix: `nats stream edit ${name} --dupe-window 30s`,
+      fix: `nats stream edit ${shellWord(name)} --dupe-window 30s`,
     });
   // A repeat must come within half of it, and not before the answer to the first is overdue.
   if (ordering !== 'stream' && windowMs / 2 <= ACK_TIMEOUT_MS)
     return warning({
       found: `stream '${name}' remembers message ids for ${window} only`,
       cause: `In ${ordering} ordering an event may be sent again after ${durationText(ACK_TIMEOUT_MS)}, and beyond half of the window the stream has to be searched first; what is under way for longer may be stored twice.`,
-      fix: `nats stream edit ${name} --dupe-window 2m`,
+      fix: `nats stream edit ${shellWord(name)} --dupe-window 2m`,
     });
   return ok(`${window}, in ${ordering} ordering`);
 }
@@ -145,7 +146,7 @@ function judgePayload(
     found: `the outbox takes events of ${countText(allowed)} bytes, and ${ofStream ? `stream '${stream}' messages of ${countText(own)} (max_msg_size)` : `the server messages of ${countText(server)} (max_payload)`}`,
     cause: `With the headers of the relay such an event needs up to ${countText(needed)} bytes: one that does not fit becomes a dead letter.`,
     fix: ofStream
-      ? `nats stream edit ${stream} --max-msg-size=-1; or: postcommit migrate --max-payload ${Math.max(1, limit - OVERHEAD_BYTES)}`
+      ? `nats stream edit ${shellWord(stream)} --max-msg-size=-1; or: postcommit migrate --max-payload ${Math.max(1, limit - OVERHEAD_BYTES)}`
       : `Set max_payload: ${needed} in the configuration of nats-server; or: postcommit migrate --max-payload ${Math.max(1, limit - OVERHEAD_BYTES)}`,
   };
   return allowed > limit ? problem(fault) : warning(fault);

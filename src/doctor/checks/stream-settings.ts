@@ -1,6 +1,7 @@
 import { type BrokerLink, lookUpStreamFacts, streamsCapturing } from '../../jetstream/index.ts';
 import { eachLane, onNats, onStreams } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
+import { shellWord } from '../quoting.ts';
 import type { LaneSettings } from '../surroundings.ts';
 import { unfitFor } from './unfit.ts';
 
@@ -47,7 +48,7 @@ export const streamStorage = onStreams(
     return problem({
       found: `stream '${name}' lies in memory`,
       cause: `When ${replicas > 1 ? 'all of its servers restart' : 'its server restarts'}, the stream and its events are gone.`,
-      fix: `The storage is fixed when a stream is made. When its consumers have caught up: nats stream rm ${name}, and then postcommit adopt --stream ${name}, which makes it anew, on disk.`,
+      fix: `The storage is fixed when a stream is made. When its consumers have caught up: nats stream rm ${shellWord(name)}, and then postcommit adopt --stream ${shellWord(name)}, which makes it anew, on disk.`,
     });
   },
 );
@@ -55,7 +56,7 @@ export const streamStorage = onStreams(
 export const streamReplicas = onStreams(
   { name: 'stream-replicas', about: 'whether the stream outlives the loss of a server' },
   async ({ state: { name, replicas }, link }) => {
-    const edit = `nats stream edit ${name} --replicas 3`;
+    const edit = `nats stream edit ${shellWord(name)} --replicas 3`;
     if (replicas < 2 && link.connection.info?.cluster !== undefined)
       return warning({
         found: `stream '${name}' has one copy, in a cluster`,
@@ -80,7 +81,7 @@ async function judgeCopies(link: BrokerLink, stream: string, replicas: number): 
     return warning({
       found: `${behind.length} of ${replicas} copies are not current: ${behind.map(({ name, offline }) => (offline ? `${name} (offline)` : name)).join(', ')}`,
       cause: 'A server is down or catching up. Without a majority of them the stream takes nothing.',
-      fix: `Start the server, and look at: nats stream info ${stream}`,
+      fix: `Start the server, and look at: nats stream info ${shellWord(stream)}`,
     });
   return ok(replicas < 2 ? 'one copy, on a server that has no cluster' : `${replicas} copies, all current`);
 }

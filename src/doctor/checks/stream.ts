@@ -1,12 +1,12 @@
 import type { Batch } from '../../batch-log/batch.ts';
 import type { BrokerLink, StreamState } from '../../jetstream/index.ts';
 import type { Session } from '../../postgres/session.ts';
-import { recreated } from '../../relay/lane/adopt.ts';
 import { createLineage } from '../../relay/lane/lineage.ts';
 import { silentLogger } from '../../telemetry/logger.ts';
 import { eachLane, onNats } from '../check.ts';
 import { ok, problem, type Remark, unseen } from '../finding.ts';
 import { counted } from '../quantities.ts';
+import { shellWord } from '../quoting.ts';
 import type { LaneSettings, Surroundings } from '../surroundings.ts';
 import { unfitFor } from './unfit.ts';
 
@@ -48,7 +48,7 @@ function unavailable(reason: string, { stream }: LaneSettings): Remark {
     found: reason,
     cause:
       'JetStream does not answer for it: an election, a majority that is down, or a permission that is missing.',
-    fix: `If it stays: nats stream info ${stream}; permit the relay's user to publish to '$JS.API.STREAM.INFO.${stream}'.`,
+    fix: `If it stays: nats stream info ${shellWord(stream)}; permit the relay's user to publish to '$JS.API.STREAM.INFO.${stream}'.`,
   });
 }
 
@@ -63,13 +63,13 @@ function missing({ stream, subjects }: LaneSettings, { last, session, around }: 
     return problem({
       found: `stream '${stream}' is gone, and the batch log holds plans for it`,
       cause: 'It was deleted. The relay never makes it anew unasked: that would hide what is lost.',
-      fix: `Restore it, or have it made anew and go on: postcommit adopt --stream ${stream}`,
+      fix: `Restore it, or have it made anew and go on: postcommit adopt --stream ${shellWord(stream)}`,
     });
   if (!around.options.provision)
     return problem({
       found: `stream '${stream}' does not exist, and creating it is switched off (POSTCOMMIT_PROVISION)`,
       cause: 'Nobody has made it yet.',
-      fix: `nats stream add ${stream} --subjects '${subjects.join(',')}' --storage file --discard new --defaults; or POSTCOMMIT_PROVISION=true`,
+      fix: `nats stream add ${shellWord(stream)} --subjects ${shellWord(subjects.join(','))} --storage file --discard new --defaults; or POSTCOMMIT_PROVISION=true`,
     });
   if (session === undefined)
     return unseen(`stream '${stream}' does not exist; whether it should is for PostgreSQL to say`);
@@ -101,8 +101,9 @@ async function strangerFaults(
     return [
       problem({
         found: `stream '${state.name}' is not the one planned for: it was created ${state.created}, the batch log speaks of ${last.incarnation}`,
-        cause: recreated(last, state).reason,
-        fix: `Restore the old one, or go on with this one: postcommit adopt --stream ${state.name}`,
+        cause:
+          'It was deleted and made anew, or restored from elsewhere. What the log says of sequences is of another stream: the lane waits for a person.',
+        fix: `Go on with it: postcommit adopt --stream ${shellWord(state.name)} (what was stored before counts as published; with --republish what the outbox still holds goes onto it again). Or restore the old one.`,
       }),
     ];
   const settledTo = last.settledTo ?? 0;

@@ -3,6 +3,7 @@ import type { Session } from '../../postgres/session.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
 import { durationText } from '../quantities.ts';
+import { sqlName, sqlText } from '../quoting.ts';
 
 export const oldTransactions = onPostgres(
   {
@@ -38,10 +39,10 @@ function describe({ pid, gid, role, application, idle, ageMs, holdsOutbox }: Old
 
 function fixFor({ pid, gid, role, idle }: Pick<OldTransaction, 'pid' | 'gid' | 'role' | 'idle'>): string {
   if (gid !== null)
-    return `COMMIT PREPARED '${gid.replaceAll("'", "''")}'; or ROLLBACK PREPARED, whichever its coordinator decided.`;
+    return `COMMIT PREPARED ${sqlText(gid)}; or ROLLBACK PREPARED, whichever its coordinator decided.`;
   const end = `SELECT pg_terminate_backend(${pid});`;
   return idle
-    ? `${end} For good: ALTER ROLE "${role.replaceAll('"', '""')}" SET idle_in_transaction_session_timeout = '60s';`
+    ? `${end} For good: ALTER ROLE ${sqlName(role)} SET idle_in_transaction_session_timeout = '60s';`
     : `Let it end, or: ${end}`;
 }
 
