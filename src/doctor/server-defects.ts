@@ -99,3 +99,27 @@ export function compareVersions(one: string, other: string): number {
 function numbersOf(version: string): number[] {
   return (/^v?(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1) ?? []).map(Number);
 }
+
+/** Since which release of each major version VACUUM keeps the commit log that waiting notifications need (November 2025). */
+const NOTIFICATIONS_KEPT = [150_016, 160_012, 170_008, 180_002];
+
+/** What is wrong with this release of PostgreSQL, given as `server_version_num`. */
+export function postgresDefectOf(version: number): ServerDefect | undefined {
+  const mended = NOTIFICATIONS_KEPT.find((one) => majorOf(one) === majorOf(version));
+  if (mended === undefined || version >= mended) return undefined;
+  return {
+    found: `PostgreSQL ${releaseText(version)} has a defect in LISTEN and NOTIFY`,
+    cause:
+      'VACUUM may remove what a waiting notification still needs: LISTEN then fails with "could not access status of transaction", and the relay polls until the queue is empty.',
+    fix: `Upgrade to ${releaseText(mended)} or newer.`,
+  };
+}
+
+/** `180004`: `18.4`. */
+export function releaseText(version: number): string {
+  return `${majorOf(version)}.${version % 10_000}`;
+}
+
+function majorOf(version: number): number {
+  return Math.floor(version / 10_000);
+}

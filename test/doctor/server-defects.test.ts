@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { compareVersions, defectsOf } from '../../src/doctor/server-defects.ts';
+import { compareVersions, defectsOf, postgresDefectOf } from '../../src/doctor/server-defects.ts';
 
 const PLAIN = { replicated: false, limited: false, shared: false };
 
@@ -28,4 +28,19 @@ test('versions are compared by their numbers', () => {
   expect(compareVersions('2.9.10', '2.10.0')).toBeLessThan(0);
   expect(compareVersions('v2.10.0', '2.10.0-beta.1')).toBe(0);
   expect(compareVersions('2.10.27', '2.10.3')).toBeGreaterThan(0);
+});
+
+test.each([
+  [180_001, 'Upgrade to 18.2 or newer.'],
+  [170_007, 'Upgrade to 17.8 or newer.'],
+  [150_015, 'Upgrade to 15.16 or newer.'],
+])('PostgreSQL %i loses notifications: %s', (version, fix) => {
+  expect(postgresDefectOf(version)).toMatchObject({
+    found: expect.stringContaining('LISTEN and NOTIFY'),
+    fix,
+  });
+});
+
+test.each([180_002, 180_004, 160_012, 190_000])('PostgreSQL %i does not', (version) => {
+  expect(postgresDefectOf(version)).toBeUndefined();
 });

@@ -12,6 +12,7 @@ import { initialSetting, settingOrigins } from '../../postgres/setting-origins.t
 import { LEADER_CONNECTIONS } from '../../relay/setback.ts';
 import { type Check, onPostgres } from '../check.ts';
 import { ok, problem, type Remark, warning } from '../finding.ts';
+import { postgresDefectOf, releaseText } from '../server-defects.ts';
 import type { Surroundings } from '../surroundings.ts';
 
 export const postgresConnection: Check = {
@@ -106,20 +107,10 @@ export const postgresVersion = onPostgres(
         cause: 'The relay uses what that version does not have.',
         fix: old.hint,
       });
-    const release = `${Math.floor(facts.version / 10_000)}.${facts.version % 10_000}`;
-    const mended = MENDED.find((mend) => Math.floor(mend / 10_000) === Math.floor(facts.version / 10_000));
-    if (mended === undefined || facts.version >= mended) return ok(`PostgreSQL ${release}`);
-    return warning({
-      found: `PostgreSQL ${release} has a defect in LISTEN and NOTIFY`,
-      cause:
-        'VACUUM may remove what a waiting notification still needs: LISTEN then fails with "could not access status of transaction", and the relay polls until the queue is empty.',
-      fix: `Upgrade to ${Math.floor(mended / 10_000)}.${mended % 10_000} or newer.`,
-    });
+    const defect = postgresDefectOf(facts.version);
+    return defect === undefined ? ok(`PostgreSQL ${releaseText(facts.version)}`) : warning(defect);
   },
 );
-
-/** Since which release of each major version VACUUM keeps the commit log that waiting notifications need (November 2025). */
-const MENDED = [150_016, 160_012, 170_008, 180_002];
 
 export const pooler = onPostgres(
   { name: 'pooler', about: 'whether a connection pooler stands between the relay and PostgreSQL' },
