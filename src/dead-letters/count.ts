@@ -21,9 +21,11 @@ export interface LetterCount {
 
 export async function countDeadLettersByOrigin(session: Session): Promise<LetterCount[]> {
   const rows = await session.query({
-    text: `select stream, consumer, count(*), (array_agg(left(reason, 300) order by id desc))[1]
-             from postcommit.dead_letters where state in ('parked', 'held')
-            group by stream, consumer order by count(*) desc`,
+    text: `with waiting as (
+             select stream, consumer, count(*) as letters, max(id) as newest
+               from postcommit.dead_letters where state in ('parked', 'held') group by stream, consumer)
+           select w.stream, w.consumer, w.letters, left(d.reason, 300)
+             from waiting w join postcommit.dead_letters d on d.id = w.newest order by w.letters desc`,
   });
   return rows.map(([stream, consumer, letters, reason]) => ({
     stream: stream ?? '',

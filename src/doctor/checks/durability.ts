@@ -1,8 +1,9 @@
 import type { Session } from '../../postgres/session.ts';
-import { initialSetting, settingOrigins } from '../../postgres/setting-origins.ts';
+import { initialSetting } from '../../postgres/setting-origins.ts';
 import { readStandbys, type StandbyState } from '../../postgres/standbys.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
+import { setForWriters } from './writer-settings.ts';
 
 export const synchronousCommit = onPostgres(
   {
@@ -36,7 +37,7 @@ async function flushFaults(session: Session): Promise<Remark[]> {
 
 async function commitFaults(session: Session): Promise<Remark[]> {
   const name = 'synchronous_commit';
-  const off = (await settingOrigins(session, name)).filter(({ value }) => value === 'off');
+  const off = await setForWriters(session, { name, value: 'off' });
   const fault = (whose: string, fix: string) =>
     warning({
       found: `${name} is off for ${whose}`,

@@ -2,11 +2,11 @@ import { messageOf } from '../../errors.ts';
 import { readWakeTrigger } from '../../outbox/wake-trigger.ts';
 import { notificationRoundTrip } from '../../postgres/notification-round-trip.ts';
 import { type Session, sqlState } from '../../postgres/session.ts';
-import { settingOrigins } from '../../postgres/setting-origins.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
 import { durationText, shareText } from '../quantities.ts';
 import { type DoctorOptions, SESSION_NAME } from '../surroundings.ts';
+import { setForWriters } from './writer-settings.ts';
 
 export const listen = onPostgres(
   {
@@ -81,9 +81,7 @@ export const notificationQueue = onPostgres(
   async (session) => {
     const [row] = await session.query({ text: 'select pg_notification_queue_usage()' });
     const usage = Number(row?.[0]);
-    const silenced = (await settingOrigins(session, 'postcommit.notify')).filter(
-      ({ value }) => value === 'off',
-    );
+    const silenced = await setForWriters(session, { name: 'postcommit.notify', value: 'off' });
     const remarks: Remark[] = [];
     if (usage > HALF)
       remarks.push(
