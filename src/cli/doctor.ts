@@ -57,7 +57,7 @@ export function registerDoctor(
     });
   addSettingOptions(
     command,
-    SETTING_KEYS.filter((key) => key !== 'http' && key !== 'deadLetters'),
+    SETTING_KEYS.filter((key) => !['http', 'consoleToken', 'deadLetters'].includes(key)),
   );
 }
 

@@ -4,7 +4,7 @@ import { messageOf, PostcommitError } from '../errors.ts';
 import {
   type BrokerLink,
   connectBroker,
-  type DurableLookup,
+  type DurablesAnswer,
   listDurables,
   lookUpStream,
   type NatsSettings,
@@ -53,7 +53,7 @@ export interface Surroundings extends AsyncDisposable {
   nats(): Promise<Reached<BrokerLink>>;
   /** A stream as it is. */
   stream(link: BrokerLink, name: string): Promise<StreamLookup>;
-  durables(link: BrokerLink, stream: string): Promise<DurableLookup>;
+  durables(link: BrokerLink, stream: string): Promise<DurablesAnswer>;
   /** The newest row of each stream's log. */
   log(session: Session): Promise<readonly Batch[]>;
   /** This outbox's name in messages. */

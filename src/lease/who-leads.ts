@@ -32,23 +32,32 @@ export async function whoLeads(session: Session): Promise<Leadership> {
   };
 }
 
+/** Whether a relay leads now. */
+export function isLed({ leader, expiresInMs }: Pick<Leadership, 'leader' | 'expiresInMs'>): boolean {
+  return leader !== null && (expiresInMs ?? 0) > 0;
+}
+
 /** Who works of the consumers that keep an order and have their inbox here. */
 export interface ConsumerSeat {
   /** `<stream>/<durable>`. */
   readonly consumer: string;
   readonly holder: string | null;
   readonly expired: boolean;
+  /** For how long it has been, in milliseconds; null while it has not, or if nobody ever held it. */
+  readonly expiredForMs: number | null;
 }
 
 export async function consumerSeats(session: Session): Promise<ConsumerSeat[]> {
   const rows = await session.query({
     name: 'postcommit_consumer_seats',
-    text: `select consumer, holder, coalesce(expires_at < clock_timestamp(), true) from postcommit.consumer_leases
-            order by consumer limit 1000`,
+    text: `select consumer, holder, coalesce(expires_at < clock_timestamp(), true),
+                  case when expires_at < clock_timestamp() then date_part('epoch', clock_timestamp() - expires_at) * 1000 end
+             from postcommit.consumer_leases order by consumer limit 1000`,
   });
-  return rows.map(([consumer, holder, expired]) => ({
+  return rows.map(([consumer, holder, expired, expiredFor]) => ({
     consumer: consumer ?? '',
     holder: holder ?? null,
     expired: expired === 't',
+    expiredForMs: expiredFor == null ? null : Number(expiredFor),
   }));
 }

@@ -14,9 +14,8 @@ export interface ConnectionRoom {
   readonly database: string;
 }
 
-/** Names of relays' sessions all begin like this; ours would count itself otherwise. */
-const RELAYS =
-  "application_name like 'postcommit %' and application_name <> current_setting('application_name')";
+/** How a relay calls its sessions. */
+const RELAYS = "application_name ~ '^postcommit (lease|relay|read|maintenance|listen)\\M'";
 
 export async function readConnectionRoom(session: Session): Promise<ConnectionRoom> {
   const [row] = await session.query({

@@ -1,5 +1,5 @@
 import { lookUpStreamFacts } from '../../jetstream/index.ts';
-import { readLeadership } from '../../lease/holder.ts';
+import { whoLeads } from '../../lease/who-leads.ts';
 import { readClock } from '../../postgres/clock.ts';
 import type { Session } from '../../postgres/session.ts';
 import { onPostgres } from '../check.ts';
@@ -65,14 +65,11 @@ function skewFaults(server: string, skewMs: number): Remark[] {
 
 /** The lease is on the database's clock: set back, it makes a lease that does not end. */
 async function leaseFaults(session: Session): Promise<Remark[]> {
-  const { holder, remainingMs } = await readLeadership(session).catch(() => ({
-    holder: null,
-    remainingMs: null,
-  }));
-  if (remainingMs === null || remainingMs <= LONGEST_LEASE_MS) return [];
+  const { leader, expiresInMs } = await whoLeads(session).catch(() => ({ leader: null, expiresInMs: null }));
+  if (expiresInMs === null || expiresInMs <= LONGEST_LEASE_MS) return [];
   return [
     problem({
-      found: `the lease of ${holder} runs for another ${durationText(remainingMs)}`,
+      found: `the lease of ${leader} runs for another ${durationText(expiresInMs)}`,
       cause: 'The clock of PostgreSQL was set back: should that leader hang, its standby waits as long.',
       fix: 'Restart that leader in order (SIGTERM), which gives the lease up; and keep the clock of PostgreSQL in step.',
     }),

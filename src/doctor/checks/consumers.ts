@@ -1,5 +1,5 @@
-import type { DurableInfo, StreamState } from '../../jetstream/index.ts';
-import { type ConsumerSeat, readConsumerSeats } from '../../lease/consumer-seats.ts';
+import type { DurableView, StreamState } from '../../jetstream/index.ts';
+import { type ConsumerSeat, consumerSeats } from '../../lease/who-leads.ts';
 import { onStreams } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
 import { counted, countText, durationText } from '../quantities.ts';
@@ -19,7 +19,7 @@ export const consumers = onStreams(
         `its consumers are hidden from this user: ${lookup.reason}`,
         `Permit it to publish to '$JS.API.CONSUMER.LIST.${state.name}'.`,
       );
-    const { durables } = lookup;
+    const durables = lookup.durables.filter(({ durable }) => durable);
     const seats = await seatsIn(around);
     const remarks = durables.flatMap((durable) => [
       ...settingFaults(durable, state),
@@ -39,11 +39,11 @@ export const consumers = onStreams(
 /** Consumers may have their leases in another database, or none. */
 async function seatsIn(around: Surroundings): Promise<readonly ConsumerSeat[]> {
   const postgres = await around.postgres();
-  return postgres.kind === 'absent' ? [] : readConsumerSeats(postgres.connection).catch(() => []);
+  return postgres.kind === 'absent' ? [] : consumerSeats(postgres.connection).catch(() => []);
 }
 
 function settingFaults(
-  { name, ackPolicy, maxDeliver }: DurableInfo,
+  { name, ackPolicy, maxDeliver }: DurableView,
   { name: stream }: StreamState,
 ): Remark[] {
   const remarks: Remark[] = [];
@@ -70,7 +70,7 @@ function settingFaults(
   return remarks;
 }
 
-function progressFaults(durable: DurableInfo, { name: stream, lastSequence }: StreamState): Remark[] {
+function progressFaults(durable: DurableView, { name: stream, lastSequence }: StreamState): Remark[] {
   const { name, ackPending, maxAckPending, delivered, pending, paused } = durable;
   const remarks: Remark[] = [];
   if (delivered > lastSequence)
@@ -105,15 +105,15 @@ function progressFaults(durable: DurableInfo, { name: stream, lastSequence }: St
 const EMPTY_FOR_MS = 60_000;
 
 function seatFaults(
-  { name, pending }: DurableInfo,
+  { name, pending }: DurableView,
   { name: stream }: StreamState,
   seats: readonly ConsumerSeat[],
 ): Remark[] {
   const seat = seats.find(({ consumer }) => consumer === `${stream}/${name}`);
-  if (pending === 0 || (seat?.emptyForMs ?? 0) <= EMPTY_FOR_MS) return [];
+  if (pending === 0 || (seat?.expiredForMs ?? 0) <= EMPTY_FOR_MS) return [];
   return [
     problem({
-      found: `no instance of the consumer '${name}' has worked for ${durationText(Number(seat?.emptyForMs))}, and ${countText(pending)} messages wait`,
+      found: `no instance of the consumer '${name}' has worked for ${durationText(Number(seat?.expiredForMs))}, and ${countText(pending)} messages wait`,
       cause: `The last one was ${seat?.holder ?? 'stopped in order'}, and no other took over.`,
       fix: 'Start it.',
     }),

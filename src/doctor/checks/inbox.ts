@@ -2,7 +2,7 @@ import { INBOX_RETENTION_MS } from '../../consumer/options.ts';
 import { type InboxExtent, inboxExtents, remembers } from '../../inbox/overview.ts';
 import {
   type BrokerLink,
-  type DurableInfo,
+  type DurableView,
   readBack,
   type StreamState,
   subjectMatches,
@@ -105,7 +105,7 @@ function forgottenFault({ consumer }: InboxExtent, sequence: number): Remark {
 async function firstForgotten(
   session: Session,
   link: BrokerLink,
-  { durable, state }: { durable: DurableInfo; state: StreamState },
+  { durable, state }: { durable: DurableView; state: StreamState },
 ): Promise<number | undefined> {
   if (!durable.fromTheStart) return undefined;
   const from = Math.max(1, state.firstSequence);

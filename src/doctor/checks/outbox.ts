@@ -1,7 +1,7 @@
 import { type Batch, saysAllSettled } from '../../batch-log/batch.ts';
 import { plannedAgo } from '../../batch-log/planned-ago.ts';
 import { logSpan } from '../../batch-log/recover.ts';
-import { isLed, readLeadership } from '../../lease/holder.ts';
+import { isLed, whoLeads } from '../../lease/who-leads.ts';
 import { SEGMENTS } from '../../outbox/live-segments.ts';
 import { readBacklog } from '../../outbox/read.ts';
 import { currentSegment, leafHolders, type SegmentFacts, segmentFacts } from '../../outbox/segments.ts';
@@ -62,7 +62,7 @@ async function overdue(session: Session, { segment, newestMs, nowMs, bytes }: Se
           : `Let it end, or: SELECT pg_terminate_backend(${first.pid});`,
     });
   }
-  if (!isLed(await readLeadership(session)))
+  if (!isLed(await whoLeads(session)))
     return warning({ found, cause: 'No relay leads, and nobody else empties it.', fix: 'postcommit relay' });
   return warning({
     found,
@@ -147,12 +147,12 @@ async function missingFrom(
 }
 
 async function late(session: Session, found: string): Promise<Remark> {
-  const leadership = await readLeadership(session);
+  const leadership = await whoLeads(session);
   return problem(
     isLed(leadership)
       ? {
           found,
-          cause: `The leader (${leadership.holder}) does not get on: its lane is paused, or it has more to do than it can.`,
+          cause: `The leader (${leadership.leader}) does not get on: its lane is paused, or it has more to do than it can.`,
           fix: 'GET /readyz of the leader, and lane-paused in its log, give the reason; the checks of the stream below look for it, too.',
         }
       : { found, cause: 'No relay leads.', fix: 'postcommit relay' },

@@ -1,6 +1,5 @@
 import { countDeadLettersByOrigin, type LetterCount } from '../../dead-letters/count.ts';
-import { isLed, readLeadership } from '../../lease/holder.ts';
-import { isAnotherReady } from '../../lease/readiness.ts';
+import { isLed, whoLeads } from '../../lease/who-leads.ts';
 import { MAX_DEAD_LETTERS } from '../../relay/options.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, warning } from '../finding.ts';
@@ -10,11 +9,13 @@ import { shellWord } from '../quoting.ts';
 export const relayLeader = onPostgres(
   { name: 'relay-leader', about: 'whether a relay leads, and another stands by' },
   async (session) => {
-    const leadership = await readLeadership(session);
-    const { epoch, holder, remainingMs } = leadership;
+    const leadership = await whoLeads(session);
+    const { epoch, leader, expiresInMs, members } = leadership;
     if (isLed(leadership)) {
-      const standby = (await isAnotherReady(session)) ? 'a standby is ready' : 'no standby is known';
-      return ok(`${holder} leads, epoch ${epoch}; ${standby}`);
+      const standbys = members.filter((member) => member !== leader);
+      const others =
+        standbys.length === 0 ? 'no standby is to be seen' : `standing by: ${standbys.join(', ')}`;
+      return ok(`${leader} leads, epoch ${epoch}; ${others}`);
     }
     if (epoch === 0)
       return warning({
@@ -22,14 +23,14 @@ export const relayLeader = onPostgres(
         cause: 'None was started on this database, or none got as far: events wait in the outbox.',
         fix: 'postcommit relay',
       });
-    if (holder === null)
+    if (leader === null)
       return problem({
         found: 'no relay leads: the last one was stopped',
         cause: 'It was stopped in order, and no standby took over: events wait in the outbox.',
         fix: 'postcommit relay',
       });
     return problem({
-      found: `no relay leads: the lease of ${holder} ran out ${durationText(-(remainingMs ?? 0))} ago`,
+      found: `no relay leads: the lease of ${leader} ran out ${durationText(-(expiresInMs ?? 0))} ago`,
       cause: 'It was killed, hangs, or lost PostgreSQL, and no standby took over: events wait in the outbox.',
       fix: 'postcommit relay (its log says term-failed with the reason, where it runs and cannot lead)',
     });
