@@ -1,11 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../errors.ts';
 import type { DatabaseView } from '../observe/system.ts';
+import { counted, countText, durationText } from '../quantities.ts';
 import { type CliContext, printLine } from './context.ts';
 import { durationOption } from './duration-option.ts';
 import { LOOK_SETTINGS, type Look, lookOnce } from './look.ts';
 import { addSettingOptions, configSources } from './setting-options.ts';
-import { countWords, durationWords, plural } from './words.ts';
 
 /** What monitoring plugins answer with; other commands have other codes. */
 export const NAGIOS = { ok: 0, warning: 1, critical: 2, unknown: 3 } as const;
@@ -100,7 +100,7 @@ function findingsOf(look: Look, limits: Limits): Finding[] {
     findings.push({ level: 'unknown', text: `NATS cannot be seen: ${broker.reason}` });
   for (const { name, pending } of durablesOf(look))
     if (limits.maxConsumerLag !== undefined && pending > limits.maxConsumerLag)
-      findings.push({ level: 'warning', text: `${name} is ${plural(pending, 'message')} behind` });
+      findings.push({ level: 'warning', text: `${name} is ${counted(pending, 'message')} behind` });
   return findings;
 }
 
@@ -111,12 +111,12 @@ function databaseFindings(view: DatabaseView, { backlog }: Look, limits: Limits)
   if (!leads) findings.push({ level: 'critical', text: 'no relay leads' });
   const lagMs = backlog?.oldestAgeMs ?? 0;
   if (lagMs > limits.maxLag)
-    findings.push({ level: 'critical', text: `the oldest event has waited for ${durationWords(lagMs)}` });
+    findings.push({ level: 'critical', text: `the oldest event has waited for ${durationText(lagMs)}` });
   if (limits.maxBacklog !== undefined && (backlog?.events ?? 0) > limits.maxBacklog)
-    findings.push({ level: 'critical', text: `${plural(backlog?.events ?? 0, 'event')} wait` });
+    findings.push({ level: 'critical', text: `${counted(backlog?.events ?? 0, 'event')} wait` });
   const dead = deadOf(letters);
   if (dead > (limits.maxDeadLetters ?? 0))
-    findings.push({ level: 'warning', text: `${plural(dead, 'dead letter')} await a decision` });
+    findings.push({ level: 'warning', text: `${counted(dead, 'dead letter')} await a decision` });
   if (limits.standby && !leadership.members.some((member) => member !== leadership.leader))
     findings.push({ level: 'warning', text: 'no relay stands by' });
   return findings;
@@ -139,7 +139,7 @@ function durablesOf({ system: { broker } }: Look): { name: string; pending: numb
 function fine({ backlog }: Look): string {
   return backlog === null || backlog.events === 0
     ? 'nothing waits'
-    : `${plural(backlog.events, 'event')} on their way`;
+    : `${counted(backlog.events, 'event')} on their way`;
 }
 
 function performanceData({ system: { database }, backlog }: Look, limits: Limits): string {
@@ -154,6 +154,6 @@ function performanceData({ system: { database }, backlog }: Look, limits: Limits
 
 function wholeNumber(value: string): number {
   if (!/^\d{1,15}$/.test(value))
-    throw new InvalidArgumentError(`Expected a whole number like ${countWords(1000)}.`);
+    throw new InvalidArgumentError(`Expected a whole number like ${countText(1000)}.`);
   return Number(value);
 }

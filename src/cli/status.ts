@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import type { DatabaseView, StreamView, SystemView } from '../observe/system.ts';
+import { bytesText, counted, countText, durationText } from '../quantities.ts';
+import { inColumns } from './columns.ts';
 import { type CliContext, printLine } from './context.ts';
 import { EXIT, EXIT_CODES_HELP } from './exit-codes.ts';
 import { LOOK_SETTINGS, type Look, lookOnce } from './look.ts';
 import { addSettingOptions, configSources } from './setting-options.ts';
-import { byteWords, countWords, durationWords, inColumns, plural } from './words.ts';
 
 export function registerStatus(
   program: Command,
@@ -69,15 +70,15 @@ function relayWords({ leader, expiresInMs, epoch, members }: DatabaseView['leade
 
 function backlogWords({ events, exact, oldestAgeMs }: NonNullable<Look['backlog']>): string {
   if (events === 0) return 'nothing waits';
-  const age = oldestAgeMs === null ? '' : `, the oldest for ${durationWords(oldestAgeMs)}`;
-  return `${exact ? '' : 'about '}${plural(events, 'event')}${age}`;
+  const age = oldestAgeMs === null ? '' : `, the oldest for ${durationText(oldestAgeMs)}`;
+  return `${exact ? '' : 'about '}${counted(events, 'event')}${age}`;
 }
 
 function outboxWords({ ring, unread, writers }: DatabaseView): string {
   const used = ring.filter(({ from, current }) => from !== null || current);
   const bytes = used.reduce((sum, leaf) => sum + leaf.bytes, 0);
-  const writing = writers === 0 ? '' : `; ${plural(writers, 'open transaction')} may still write`;
-  return `${used.length} of ${ring.length} segments, ${byteWords(bytes)}; last position ${countWords(unread.lastPosition)}${writing}`;
+  const writing = writers === 0 ? '' : `; ${counted(writers, 'open transaction')} may still write`;
+  return `${used.length} of ${ring.length} segments, ${bytesText(bytes)}; last position ${countText(unread.lastPosition)}${writing}`;
 }
 
 function letterWords({ letters }: DatabaseView): string {
@@ -85,7 +86,7 @@ function letterWords({ letters }: DatabaseView): string {
   return letters
     .map(({ consumer, stream, state, outcome, letters: count }) => {
       const whose = consumer === null ? stream : `${consumer} on ${stream}`;
-      return `${countWords(count)} ${outcome} of ${whose} (${state})`;
+      return `${countText(count)} ${outcome} of ${whose} (${state})`;
     })
     .join(', ');
 }
@@ -98,16 +99,16 @@ function streamRows(stream: StreamView | { name: string; reason: string }, look:
   const last =
     state.lastAtMs === undefined
       ? 'no message yet'
-      : `last message ${durationWords(Math.max(0, nowMs - state.lastAtMs))} ago`;
-  const flight = lane?.inFlight ? `, ${countWords(lane.inFlight)} on their way` : '';
+      : `last message ${durationText(Math.max(0, nowMs - state.lastAtMs))} ago`;
+  const flight = lane?.inFlight ? `, ${countText(lane.inFlight)} on their way` : '';
   const rows = [
-    ['stream', `${name}: ${plural(state.messages, 'message')}, ${byteWords(state.bytes)}, ${last}${flight}`],
+    ['stream', `${name}: ${counted(state.messages, 'message')}, ${bytesText(state.bytes)}, ${last}${flight}`],
   ];
   if (durables.kind !== 'seen') return [...rows, ['', `  consumers cannot be listed: ${durables.reason}`]];
   for (const durable of durables.value)
     rows.push([
       '',
-      `  ${durable.name}: lag ${countWords(durable.pending)}, under way ${countWords(durable.ackPending)}, done up to ${countWords(durable.ackFloor)}`,
+      `  ${durable.name}: lag ${countText(durable.pending)}, under way ${countText(durable.ackPending)}, done up to ${countText(durable.ackFloor)}`,
     ]);
   return rows;
 }

@@ -2,9 +2,9 @@ import { lookUpStreamFacts } from '../../jetstream/index.ts';
 import { whoLeads } from '../../lease/who-leads.ts';
 import { readClock } from '../../postgres/clock.ts';
 import type { Session } from '../../postgres/session.ts';
+import { durationText } from '../../quantities.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, warning } from '../finding.ts';
-import { durationText } from '../quantities.ts';
 import type { Surroundings } from '../surroundings.ts';
 
 /** Clocks that are kept in step differ by milliseconds. */

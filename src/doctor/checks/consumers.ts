@@ -1,8 +1,8 @@
 import type { DurableView, StreamState } from '../../jetstream/index.ts';
 import { type ConsumerSeat, consumerSeats } from '../../lease/who-leads.ts';
+import { counted, countText, durationText } from '../../quantities.ts';
 import { onStreams } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
-import { counted, countText, durationText } from '../quantities.ts';
 import { shellWord } from '../quoting.ts';
 import type { Surroundings } from '../surroundings.ts';
 

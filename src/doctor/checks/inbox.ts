@@ -8,9 +8,9 @@ import {
   subjectMatches,
 } from '../../jetstream/index.ts';
 import type { Session } from '../../postgres/session.ts';
+import { counted, durationText } from '../../quantities.ts';
 import { onPostgres, WITHOUT_NATS } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
-import { counted, durationText } from '../quantities.ts';
 import { sqlText } from '../quoting.ts';
 import type { Surroundings } from '../surroundings.ts';
 

@@ -5,10 +5,10 @@ import {
   lookUpAccount,
   parseServers,
 } from '../../jetstream/index.ts';
+import { bytesText, counted, durationText, shareText } from '../../quantities.ts';
 import { silentLogger } from '../../telemetry/logger.ts';
 import { type Check, onNats } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
-import { bytesText, counted, durationText, shareText } from '../quantities.ts';
 import { type Circumstances, compareVersions, defectsOf } from '../server-defects.ts';
 import { SESSION_NAME, type Surroundings } from '../surroundings.ts';
 

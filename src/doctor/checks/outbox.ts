@@ -8,9 +8,9 @@ import { currentSegment, leafHolders, type SegmentFacts, segmentFacts } from '..
 import { readClock } from '../../postgres/clock.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withoutWaiting } from '../../postgres/without-waiting.ts';
+import { bytesText, countText, durationText } from '../../quantities.ts';
 import { eachLane, onPostgres } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
-import { bytesText, countText, durationText } from '../quantities.ts';
 import type { LaneSettings, Surroundings } from '../surroundings.ts';
 
 /** A relay looks every few seconds, and at the leaves in turn. */

@@ -1,9 +1,9 @@
 import { countDeadLettersByOrigin, type LetterCount } from '../../dead-letters/count.ts';
 import { isLed, whoLeads } from '../../lease/who-leads.ts';
+import { countText, durationText } from '../../quantities.ts';
 import { MAX_DEAD_LETTERS } from '../../relay/options.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, warning } from '../finding.ts';
-import { countText, durationText } from '../quantities.ts';
 import { shellWord } from '../quoting.ts';
 
 export const relayLeader = onPostgres(

@@ -3,9 +3,9 @@ import { historyProblem, missingMigrations } from '../../migrate/index.ts';
 import { MIGRATIONS_FOLDER, readMigrations } from '../../migrate/migration-files.ts';
 import { MOVED_PAST, mayNotLook, privilegeFault, readPositionSequence } from '../../outbox/suitability.ts';
 import { type Session, sqlState } from '../../postgres/session.ts';
+import { counted, countText } from '../../quantities.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, warning } from '../finding.ts';
-import { counted, countText } from '../quantities.ts';
 
 export const migrations = onPostgres(
   { name: 'migrations', about: 'whether the schema postcommit is as this version needs it' },

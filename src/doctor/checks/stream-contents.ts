@@ -1,9 +1,9 @@
 import { logSpan } from '../../batch-log/recover.ts';
 import { lookUpStreamFacts, type ReadBack, readBack, type StreamState } from '../../jetstream/index.ts';
 import type { Session } from '../../postgres/session.ts';
+import { countText, durationFlag, durationText } from '../../quantities.ts';
 import { onStreams, onStreamsAndPostgres, type StreamScene } from '../check.ts';
 import { ok, problem, type Remark, warning } from '../finding.ts';
-import { countText, durationFlag, durationText } from '../quantities.ts';
 import { shellWord } from '../quoting.ts';
 
 /** Of the newest messages; fewer where they are large, for their payloads come along. */

@@ -1,9 +1,9 @@
 import { ACK_TIMEOUT_MS, type StreamState } from '../../jetstream/index.ts';
 import { readMaxPayload } from '../../migrate/database-state.ts';
+import { bytesText, countText, durationText, shareText } from '../../quantities.ts';
 import { OWN_HEADERS_BYTES } from '../../relay/lane/acceptable.ts';
 import { eachLane, onNats, onStreams, WITHOUT_POSTGRES } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
-import { bytesText, countText, durationText, shareText } from '../quantities.ts';
 import { shellWord } from '../quoting.ts';
 import type { LaneSettings } from '../surroundings.ts';
 

@@ -1,11 +1,11 @@
 import type { Batch } from '../../batch-log/batch.ts';
 import type { BrokerLink, StreamState } from '../../jetstream/index.ts';
 import type { Session } from '../../postgres/session.ts';
+import { counted } from '../../quantities.ts';
 import { createLineage } from '../../relay/lane/lineage.ts';
 import { silentLogger } from '../../telemetry/logger.ts';
 import { eachLane, onNats } from '../check.ts';
 import { ok, problem, type Remark, unseen } from '../finding.ts';
-import { counted } from '../quantities.ts';
 import { shellWord } from '../quoting.ts';
 import type { LaneSettings, Surroundings } from '../surroundings.ts';
 import { unfitFor } from './unfit.ts';

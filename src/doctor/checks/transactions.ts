@@ -1,8 +1,8 @@
 import { type OldTransaction, openTransactions } from '../../postgres/old-transactions.ts';
 import type { Session } from '../../postgres/session.ts';
+import { durationText } from '../../quantities.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
-import { durationText } from '../quantities.ts';
 import { sqlName, sqlText } from '../quoting.ts';
 
 export const oldTransactions = onPostgres(

@@ -2,9 +2,9 @@ import { messageOf } from '../../errors.ts';
 import { readWakeTrigger } from '../../outbox/wake-trigger.ts';
 import { notificationRoundTrip } from '../../postgres/notification-round-trip.ts';
 import { type Session, sqlState } from '../../postgres/session.ts';
+import { durationText, shareText } from '../../quantities.ts';
 import { onPostgres } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
-import { durationText, shareText } from '../quantities.ts';
 import { type DoctorOptions, SESSION_NAME } from '../surroundings.ts';
 import { setForWriters } from './writer-settings.ts';
 

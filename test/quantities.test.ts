@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bytesText, counted, durationFlag, durationText, shareText } from '../../src/doctor/quantities.ts';
+import { bytesText, counted, durationFlag, durationText, shareText } from '../src/quantities.ts';
 
 test.each([
   [0, '0 ms'],
