@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { messageOf } from '../errors.ts';
-import type { DatabaseView } from '../observe/system.ts';
+import { isLed } from '../lease/who-leads.ts';
+import type { BrokerView, DatabaseView } from '../observe/system.ts';
 import { counted, countText, durationText } from '../quantities.ts';
 import { type CliContext, printLine } from './context.ts';
 import { durationOption } from './duration-option.ts';
@@ -76,7 +77,10 @@ async function judge(command: Command, context: CliContext): Promise<{ level: Le
     const findings = findingsOf(look, limits);
     const level = worst(findings);
     const text = findings.length === 0 ? fine(look) : findings.map((finding) => finding.text).join('; ');
-    return { level, line: `postcommit ${level.toUpperCase()} - ${text} | ${performanceData(look, limits)}` };
+    return {
+      level,
+      line: `postcommit ${level.toUpperCase()} - ${onOneLine(text)} | ${performanceData(look, limits)}`,
+    };
   } catch (error) {
     return {
       level: 'unknown',
@@ -98,17 +102,30 @@ function findingsOf(look: Look, limits: Limits): Finding[] {
   else findings.push({ level: 'unknown', text: `PostgreSQL cannot be seen: ${database.reason}` });
   if (broker.kind !== 'seen')
     findings.push({ level: 'unknown', text: `NATS cannot be seen: ${broker.reason}` });
-  for (const { name, pending } of durablesOf(look))
-    if (limits.maxConsumerLag !== undefined && pending > limits.maxConsumerLag)
-      findings.push({ level: 'warning', text: `${name} is ${counted(pending, 'message')} behind` });
+  else findings.push(...broker.value.streams.flatMap((stream) => streamFindings(stream, limits)));
   return findings;
+}
+
+function streamFindings(stream: BrokerView['streams'][number], { maxConsumerLag }: Limits): Finding[] {
+  if (!('state' in stream))
+    return [{ level: 'unknown', text: `the stream ${stream.name} cannot be seen: ${stream.reason}` }];
+  if (maxConsumerLag === undefined) return [];
+  const { name, durables, more } = stream;
+  if (durables.kind !== 'seen' || more)
+    return [{ level: 'unknown', text: `the consumers of ${name} cannot all be listed` }];
+  return durables.value
+    .filter(({ durable, pending }) => durable && pending > maxConsumerLag)
+    .map((durable) => ({
+      level: 'warning',
+      text: `${durable.name} on ${name} is ${counted(durable.pending, 'message')} behind`,
+    }));
 }
 
 function databaseFindings(view: DatabaseView, { backlog }: Look, limits: Limits): Finding[] {
   const { leadership, letters } = view;
   const findings: Finding[] = [];
-  const leads = leadership.leader !== null && (leadership.expiresInMs ?? 0) > 0;
-  if (!leads) findings.push({ level: 'critical', text: 'no relay leads' });
+  if (backlog === null) findings.push({ level: 'unknown', text: 'what waits cannot be seen' });
+  if (!isLed(leadership)) findings.push({ level: 'critical', text: 'no relay leads' });
   const lagMs = backlog?.oldestAgeMs ?? 0;
   if (lagMs > limits.maxLag)
     findings.push({ level: 'critical', text: `the oldest event has waited for ${durationText(lagMs)}` });
@@ -117,7 +134,7 @@ function databaseFindings(view: DatabaseView, { backlog }: Look, limits: Limits)
   const dead = deadOf(letters);
   if (dead > (limits.maxDeadLetters ?? 0))
     findings.push({ level: 'warning', text: `${counted(dead, 'dead letter')} await a decision` });
-  if (limits.standby && !leadership.members.some((member) => member !== leadership.leader))
+  if (limits.standby && leadership.standbys.length === 0)
     findings.push({ level: 'warning', text: 'no relay stands by' });
   return findings;
 }
@@ -127,29 +144,26 @@ function deadOf(letters: DatabaseView['letters']): number {
   return waiting.reduce((sum, tally) => sum + tally.letters, 0);
 }
 
-function durablesOf({ system: { broker } }: Look): { name: string; pending: number }[] {
-  if (broker.kind !== 'seen') return [];
-  return broker.value.streams.flatMap((stream) =>
-    'state' in stream && stream.durables.kind === 'seen'
-      ? stream.durables.value.map(({ name, pending }) => ({ name: `${name} on ${stream.name}`, pending }))
-      : [],
-  );
-}
-
 function fine({ backlog }: Look): string {
   return backlog === null || backlog.events === 0
     ? 'nothing waits'
     : `${counted(backlog.events, 'event')} on their way`;
 }
 
+/** `U` is what is not known. */
 function performanceData({ system: { database }, backlog }: Look, limits: Limits): string {
-  const lag = ((backlog?.oldestAgeMs ?? 0) / 1_000).toFixed(3);
-  const dead = database.kind === 'seen' ? deadOf(database.value.letters) : 0;
+  const lag = backlog === null ? 'U' : `${((backlog.oldestAgeMs ?? 0) / 1_000).toFixed(3)}s`;
+  const dead = database.kind === 'seen' ? deadOf(database.value.letters) : 'U';
   return [
-    `lag=${lag}s;;${limits.maxLag / 1_000};0`,
-    `backlog=${backlog?.events ?? 0};;${limits.maxBacklog ?? ''};0`,
+    `lag=${lag};;${limits.maxLag / 1_000};0`,
+    `backlog=${backlog?.events ?? 'U'};;${limits.maxBacklog ?? ''};0`,
     `dead_letters=${dead};${limits.maxDeadLetters ?? 0};;0`,
   ].join(' ');
+}
+
+/** A bar begins the performance data, and a line ends the answer. */
+function onOneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, ' ').replaceAll('|', '/');
 }
 
 function wholeNumber(value: string): number {

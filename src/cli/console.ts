@@ -47,6 +47,7 @@ const CONSOLE_SETTINGS: readonly SettingKey[] = [
   'natsKey',
   'stream',
   'http',
+  'console',
   'consoleToken',
 ];
 
@@ -62,7 +63,7 @@ Examples:
 async function serve(config: RelayConfig, address: HttpAddress, { stdout }: CliContext): Promise<void> {
   const signals = watchStopSignals();
   try {
-    await using page = await consoleOf(config, { address });
+    await using page = await consoleOf(config);
     const server = await startHttpServer(address, {
       ...page.routes,
       '/livez': () => json(200, { status: 'alive' }),
@@ -81,19 +82,15 @@ async function serve(config: RelayConfig, address: HttpAddress, { stdout }: CliC
 /** The console for these settings; with the relay of this process, if there is one. */
 export async function consoleOf(
   config: RelayConfig,
-  { relay, address }: { relay?: { status(): RelayHealth }; address: HttpAddress },
+  { relay }: { relay?: { status(): RelayHealth } } = {},
 ): Promise<Console> {
   const { createConsole } = await import('../console/console.ts');
   return createConsole({
     databaseUrl: config.databaseUrl,
     natsSettings: config.natsSettings,
     streams: config.lanes.map(({ stream }) => stream),
-    access: { token: config.consoleToken, loopback: isLoopback(address.host) },
+    access: { token: config.consoleToken, hosts: config.consoleHosts ?? [] },
     version: packageVersion(),
     relay: relay === undefined ? undefined : () => relay.status(),
   });
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host);
 }

@@ -1,4 +1,4 @@
-import { loadRelayConfig } from '../daemon/config.ts';
+import { loadLookConfig } from '../daemon/config.ts';
 import type { SettingKey } from '../daemon/settings.ts';
 import type { ConfigSources } from '../daemon/sources.ts';
 import { type Connections, createConnections } from '../observe/connections.ts';
@@ -31,13 +31,12 @@ export interface Look {
 
 /** @throws PostcommitError `config-invalid` */
 export async function lookOnce(sources: ConfigSources): Promise<Look> {
-  const config = loadRelayConfig(sources);
+  const config = loadLookConfig(sources);
   await using connections: Connections = createConnections(config);
   const system = await lookAtSystem(
     connections,
     config.lanes.map(({ stream }) => stream),
   );
   const lanes = lanesOf(system);
-  const { database } = system;
-  return { system, lanes, backlog: database.kind === 'seen' ? backlogOf(database.value, lanes) : null };
+  return { system, lanes, backlog: backlogOf(system) };
 }

@@ -72,7 +72,7 @@ async function run(
     metrics,
   });
   await using page =
-    config.http === null ? undefined : await consoleOf(config, { relay, address: config.http });
+    config.http === null || config.consoleHosts === null ? undefined : await consoleOf(config, { relay });
   try {
     await runDaemon({
       relay,

@@ -24,10 +24,14 @@ export function registerStatus(
       const look = await lookOnce(configSources(command, context));
       if (command.opts<{ json?: true }>().json) printLine(context.stdout, JSON.stringify(look));
       else for (const line of statusLines(look)) printLine(context.stdout, line);
-      const { database, broker } = look.system;
-      exitWith(database.kind === 'seen' && broker.kind === 'seen' ? EXIT.ok : EXIT.unreachable);
+      exitWith(isSeen(look) ? EXIT.ok : EXIT.unreachable);
     });
   addSettingOptions(command, LOOK_SETTINGS);
+}
+
+function isSeen({ system: { database, broker }, backlog }: Look): boolean {
+  if (database.kind !== 'seen' || broker.kind !== 'seen' || backlog === null) return false;
+  return broker.value.streams.every((stream) => 'state' in stream);
 }
 
 const EXAMPLES = `
@@ -51,18 +55,17 @@ export function statusLines(look: Look): string[] {
   return inColumns(rows);
 }
 
-function databaseRows(view: DatabaseView, { backlog }: Look): string[][] {
+function databaseRows(view: DatabaseView, { backlog, system }: Look): string[][] {
   return [
     ['database', view.name],
     ['relay', relayWords(view.leadership)],
     ['backlog', backlog === null ? 'not known' : backlogWords(backlog)],
-    ['outbox', outboxWords(view)],
+    ['outbox', outboxWords(view, system.pending)],
     ['dead letters', letterWords(view)],
   ];
 }
 
-function relayWords({ leader, expiresInMs, epoch, members }: DatabaseView['leadership']): string {
-  const standbys = members.filter((member) => member !== leader);
+function relayWords({ leader, expiresInMs, epoch, standbys }: DatabaseView['leadership']): string {
   const others = standbys.length === 0 ? 'no standby' : `standing by: ${standbys.join(', ')}`;
   if (leader === null || expiresInMs === null || expiresInMs <= 0) return `nobody leads; ${others}`;
   return `${leader} leads (term ${epoch}); ${others}`;
@@ -74,11 +77,13 @@ function backlogWords({ events, exact, oldestAgeMs }: NonNullable<Look['backlog'
   return `${exact ? '' : 'about '}${counted(events, 'event')}${age}`;
 }
 
-function outboxWords({ ring, unread, writers }: DatabaseView): string {
-  const used = ring.filter(({ from, current }) => from !== null || current);
+function outboxWords({ ring, writers }: DatabaseView, pending: SystemView['pending']): string {
+  if (ring.kind !== 'seen') return `cannot be looked at: ${ring.reason}`;
+  const used = ring.value.filter(({ from, current }) => from !== null || current);
   const bytes = used.reduce((sum, leaf) => sum + leaf.bytes, 0);
+  const last = pending.kind === 'seen' ? `; last position ${countText(pending.value.lastPosition)}` : '';
   const writing = writers === 0 ? '' : `; ${counted(writers, 'open transaction')} may still write`;
-  return `${used.length} of ${ring.length} segments, ${bytesText(bytes)}; last position ${countText(unread.lastPosition)}${writing}`;
+  return `${used.length} of ${ring.value.length} segments, ${bytesText(bytes)}${last}${writing}`;
 }
 
 function letterWords({ letters }: DatabaseView): string {
@@ -108,8 +113,9 @@ function streamRows(stream: StreamView | { name: string; reason: string }, look:
   for (const durable of durables.value)
     rows.push([
       '',
-      `  ${durable.name}: lag ${countText(durable.pending)}, under way ${countText(durable.ackPending)}, done up to ${countText(durable.ackFloor)}`,
+      `  ${durable.name}${durable.durable ? '' : ' (ephemeral)'}: lag ${countText(durable.pending)}, under way ${countText(durable.ackPending)}, done up to ${countText(durable.ackFloor)}`,
     ]);
+  if (stream.more) rows.push(['', '  and others']);
   return rows;
 }
 

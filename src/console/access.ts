@@ -5,20 +5,21 @@ import { type Answer, type Asked, json } from '../daemon/http-server.ts';
 export interface Access {
   /** Asked for each request, so that a rotated token counts at once. Null: nobody may do more than look. */
   readonly token: () => string | null;
-  /** The server can only be reached from this machine: then only names of this machine are answered. */
-  readonly loopback: boolean;
+  /** Names that it answers to, besides IP addresses and localhost. */
+  readonly hosts: readonly string[];
 }
 
 /**
- * Undefined if it may look. A page of another site that resolves its own name to 127.0.0.1 would otherwise read all of this
- * through a browser on this machine (DNS rebinding).
+ * Undefined if it may look. A page of another site that resolves its own name to this address would otherwise read all of this
+ * through the browser of somebody who can reach it (DNS rebinding).
  */
-export function refuseLook({ loopback }: Access, { header }: Asked): Answer | undefined {
-  const host = header('host') ?? '';
-  if (!loopback || isOfThisMachine(host)) return undefined;
+export function refuseLook({ hosts }: Access, { header }: Asked): Answer | undefined {
+  const host = (header('host') ?? '').toLowerCase();
+  const name = host.replace(/:\d{1,5}$/, '');
+  if (isAddress(name) || hosts.includes(name)) return undefined;
   return json(421, {
-    error: `this address does not answer to the name '${host.slice(0, 100)}'`,
-    hint: 'Use http://127.0.0.1 or localhost, or bind POSTCOMMIT_HTTP to another address.',
+    error: `the console does not answer to the name '${host.slice(0, 100)}'`,
+    hint: 'Use an IP address or localhost, or list the name in POSTCOMMIT_CONSOLE.',
   });
 }
 
@@ -52,6 +53,7 @@ function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-function isOfThisMachine(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i.test(host);
+/** Nobody else can make a name out of one. */
+function isAddress(name: string): boolean {
+  return name === 'localhost' || /^\d{1,3}(\.\d{1,3}){3}$/.test(name) || /^\[[\da-f:.]+\]$/.test(name);
 }

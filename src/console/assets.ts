@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Answer, Handler, Routes } from '../daemon/http-server.ts';
+import { type Answer, type Handler, type Routes, text } from '../daemon/http-server.ts';
 
 /** The page as it lies in the package: no build step, and nothing from elsewhere. */
 const FOLDER = fileURLToPath(new URL('page/', import.meta.url));
@@ -27,9 +27,13 @@ const CONTENT_SECURITY_POLICY = [
   "require-trusted-types-for 'script'",
 ].join('; ');
 
+const MISSING = `The page of the console is not part of this installation (${FOLDER}): npm run build puts it there.\n`;
+
 /** The page's files by path, read once. */
 export function pageRoutes(): Routes {
   const routes: Record<string, Handler> = {};
+  // An installation without its page is no reason for a relay not to relay.
+  if (!existsSync(FOLDER)) return { '/': () => text(503, MISSING) };
   for (const name of readdirSync(FOLDER).sort()) {
     const type = TYPES[extname(name)];
     if (type === undefined) continue;

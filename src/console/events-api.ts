@@ -1,4 +1,4 @@
-import { laneProgress } from '../batch-log/activity.ts';
+import { lastRows } from '../batch-log/recover.ts';
 import { type Answer, type Asked, type Handler, json } from '../daemon/http-server.ts';
 import { checkSubjectPattern } from '../jetstream/index.ts';
 import { type EventLook, lookAtEvents } from '../observe/events.ts';
@@ -30,15 +30,16 @@ export function eventHandler(context: ConsoleContext): Handler {
     const look = await lookOf(context);
     if ('reason' in look) return unavailable(look.reason);
     const timeline = await lookAtTimeline(look, position);
-    if (timeline === undefined)
+    if (timeline.kind !== 'seen') return unavailable(timeline.reason);
+    if (timeline.value === undefined)
       return json(404, { error: `position ${position} is neither in the outbox nor in its log any more` });
-    return json(200, timeline);
+    return json(200, timeline.value);
   };
 }
 
 /** As things are now: of an event that is just being published, two seconds ago say nothing. */
 async function lookOf({ connections }: ConsoleContext): Promise<EventLook | { reason: string }> {
-  const lanes = await connections.database(laneProgress);
+  const lanes = await connections.database(lastRows);
   if (lanes.kind !== 'seen') return { reason: lanes.reason };
   const streams = lanes.value.map(({ stream }) => stream);
   return { connections, lanes: lanes.value, broker: await lookAtBroker(connections, streams) };
@@ -47,7 +48,7 @@ async function lookOf({ connections }: ConsoleContext): Promise<EventLook | { re
 function queryOf({ query }: Asked): OutboxQuery | { fault: string } {
   const text = (name: string) => query.get(name) || undefined;
   const subject = text('subject');
-  const fault = subject === undefined ? undefined : checkSubjectPattern(subject);
+  const fault = subject === undefined ? undefined : faultOf(subject);
   if (fault !== undefined) return { fault: `\`subject\`: ${fault}` };
   const eventId = text('id');
   if (eventId !== undefined && !UUID.test(eventId)) return { fault: '`id` must be a UUID' };
@@ -62,6 +63,10 @@ function queryOf({ query }: Asked): OutboxQuery | { fault: string } {
     eventId: eventId?.toLowerCase(),
     limit: PAGE,
   };
+}
+
+function faultOf(subject: string): string | undefined {
+  return subject.length > 255 ? 'it is longer than any subject' : checkSubjectPattern(subject);
 }
 
 export function unavailable(reason: string): Answer {

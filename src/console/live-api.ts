@@ -17,6 +17,9 @@ export interface LivePage extends Observation {
   readonly relay: Pick<RelayHealth, 'role' | 'epoch' | 'lanes' | 'reason'> | null;
 }
 
+/** As many as a page may have missed, asleep, without its history having a hole. */
+const SECONDS_AGAIN = 60;
+
 /** Everything that moves: one request every two seconds keeps a page up to date. `since` leaves out what it has. */
 export function liveHandler({ options, sampler }: ConsoleContext): Handler {
   return async (asked) => {
@@ -29,8 +32,8 @@ export function liveHandler({ options, sampler }: ConsoleContext): Handler {
       access: { token: token !== null, unlocked: token !== null && bearsToken(asked, token) },
       relay: options.relay === undefined ? null : healthOf(options.relay()),
       samples: samples.filter((sample) => !(sample.atMs <= since)),
-      // The second that was going on then has had more since.
-      seconds: seconds.filter((second) => !(second.atMs < since - 5_000)),
+      // On another clock: the last ones always, since the second that was going on then has had more.
+      seconds: since > 0 ? seconds.slice(-SECONDS_AGAIN) : seconds,
     };
     return json(200, page);
   };

@@ -1,6 +1,6 @@
 import { type Handler, json } from '../daemon/http-server.ts';
-import { payloadOf } from '../dead-letters/listing.ts';
-import { outboxPayload } from '../outbox/recent.ts';
+import { payloadPartOf } from '../dead-letters/listing.ts';
+import { outboxPayload, type PayloadPart } from '../outbox/recent.ts';
 import type { ConsoleContext } from './console.ts';
 import { unavailable } from './events-api.ts';
 
@@ -14,7 +14,9 @@ export function payloadHandler({ connections }: ConsoleContext): Handler {
       : (['position', Number(query.get('position') ?? Number.NaN)] as const);
     if (!Number.isSafeInteger(number)) return json(400, { error: `\`${kind}\` must be a whole number` });
     const found = await connections.database((session) =>
-      kind === 'letter' ? payloadOf(session, number) : outboxPayload(session, number),
+      kind === 'letter'
+        ? payloadPartOf(session, { id: number, atMost: SHOWN_BYTES })
+        : outboxPayload(session, { position: number, atMost: SHOWN_BYTES }),
     );
     if (found.kind !== 'seen') return unavailable(found.reason);
     if (found.value === null) return json(404, { error: 'the payload is gone: the outbox has let go of it' });
@@ -22,11 +24,10 @@ export function payloadHandler({ connections }: ConsoleContext): Handler {
   };
 }
 
-function shown(payload: Buffer) {
-  const part = payload.subarray(0, SHOWN_BYTES);
+function shown({ bytes, part }: PayloadPart) {
   const text = textOf(part);
   return {
-    bytes: payload.length,
+    bytes,
     shownBytes: part.length,
     form: text === undefined ? 'hex' : 'text',
     content: text ?? part.toString('hex'),

@@ -8,9 +8,14 @@ import {
   type Transact,
   type TransactionOf,
 } from './database.ts';
-import { provideDurable } from './delivery/durable.ts';
-import { createFinder, durableOf } from './delivery/find-durable.ts';
-import { type BatchHandler, type ConsumeOptions, type Handler, resolveOptions } from './options.ts';
+import { createFinder } from './delivery/find-durable.ts';
+import {
+  type BatchHandler,
+  type ConsumeOptions,
+  type ConsumerSettings,
+  type Handler,
+  resolveOptions,
+} from './options.ts';
 import { absorbConnectionErrors } from './pool-errors.ts';
 import { type Consumer, startConsumer } from './running.ts';
 import type { Work } from './work/worker.ts';
@@ -63,12 +68,12 @@ async function start<Database extends ConsumerDatabase>(
     await broker?.release();
   };
   try {
-    await checkDatabase(transact);
+    await checkDatabase(transact, settings);
     broker = await borrowLink(options.nats, settings.logger);
     const { link } = broker;
-    const first = await provideDurable(link, durableOf(settings));
-    if (first.kind === 'unsuitable') throw first.error;
     const find = createFinder({ link, settings, askInbox: (ask) => inTransaction(transact, ask) });
+    const first = await find();
+    if (first.kind === 'unsuitable') throw first.error;
     return startConsumer({ settings, link, db: options.db, transact, work, find, release });
   } catch (error) {
     await release();
@@ -76,9 +81,10 @@ async function start<Database extends ConsumerDatabase>(
   }
 }
 
-async function checkDatabase<Tx>(transact: Transact<Tx>): Promise<void> {
+async function checkDatabase<Tx>(transact: Transact<Tx>, { order }: ConsumerSettings): Promise<void> {
+  const needed = { leases: order !== 'none' };
   try {
-    await inTransaction(transact, requireInbox);
+    await inTransaction(transact, (transaction) => requireInbox(transaction, needed));
   } catch (error) {
     if (error instanceof PostcommitError) throw error;
     throw new PostcommitError(

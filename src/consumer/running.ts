@@ -1,4 +1,4 @@
-import { PostcommitError } from '../errors.ts';
+import { messageOf, PostcommitError } from '../errors.ts';
 import { recordedAmong } from '../inbox/recorded.ts';
 import type { BrokerLink } from '../jetstream/index.ts';
 import type { ConsumerLease } from '../lease/consumer-lease.ts';
@@ -96,14 +96,17 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
     const current = createTerm({ ...parts, schedule, trouble, lease, onFound, recorded });
     term = current;
     const letters = offerRetriedLetters({ settings, transact, schedule, trouble, lease, signal: ended });
-    const error = await current.run(ended);
-    deposed.abort();
-    await letters;
-    if (error !== undefined) void fail(error);
-    if (stopping.signal.aborted) await drained.promise;
-    else {
-      schedule.clear();
-      current.leaveAll();
+    try {
+      const error = await current.run(ended);
+      if (error !== undefined) void fail(error);
+    } finally {
+      deposed.abort();
+      await letters;
+      if (stopping.signal.aborted) await drained.promise;
+      else {
+        schedule.clear();
+        current.leaveAll();
+      }
     }
   };
   const serving =
@@ -123,6 +126,9 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
           serve,
           signal: stopping.signal,
         });
+
+  // What nothing expects must not end a process that is not ours.
+  serving.catch((error: unknown) => void fail(unexpected(error)));
 
   const shutDown = async ({ graceMs = 10_000 }: StopOptions = {}) => {
     stopping.abort();
@@ -174,6 +180,15 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+function unexpected(error: unknown): PostcommitError {
+  return new PostcommitError(
+    'service-failed',
+    `the consumer ended unexpectedly: ${messageOf(error)}`,
+    'This is a fault of postcommit: please report it. Start the consumer again; nothing is lost.',
+    { cause: error },
+  );
 }
 
 function neverFound({ stream, durable }: ConsumerSettings): PostcommitError {

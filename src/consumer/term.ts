@@ -77,12 +77,14 @@ export function createTerm(options: TermOptions): Term {
         if (reason === undefined) options.onFound(state);
         return reason;
       };
-      const error = await keepPulling({ link, pull, trouble, find, onFound, signal });
-      over.abort();
-      await watching;
-      await pull.stop();
-      stopped.resolve();
-      return error;
+      try {
+        return await keepPulling({ link, pull, trouble, find, onFound, signal });
+      } finally {
+        over.abort();
+        await watching;
+        await pull.stop();
+        stopped.resolve();
+      }
     },
     ask: () => pull.ask(),
     handBackAll() {

@@ -29,6 +29,8 @@ export interface RelayConfig extends DatabaseConfig {
   /** Null when it is off. */
   readonly http: values.HttpAddress | null;
   readonly retentionMs: number;
+  /** Names that the console answers to besides addresses; null when it is off. */
+  readonly consoleHosts: readonly string[] | null;
   /** Reads POSTCOMMIT_CONSOLE_TOKEN_FILE again at each call. Null: the console shows, and changes nothing. */
   readonly consoleToken: () => string | null;
 }
@@ -59,11 +61,14 @@ const brokerShape = {
 
 const brokerSchema = z.object(brokerShape);
 
+const lookSchema = z.object({ ...databaseShape, ...brokerShape });
+
 const relaySchema = z.object({
   ...databaseShape,
   ...brokerShape,
   provision: values.trueOrFalse.default(true),
   source: values.sourceName.optional(),
+  console: values.consoleHosts.default([]),
   consoleToken: values.consoleToken.optional(),
   http: values.httpAddress.default({ host: '127.0.0.1', port: 9465 }),
   retention: values.retention.default(86_400_000),
@@ -88,6 +93,19 @@ function lanesIn({ lanes, ...lane }: z.output<typeof brokerSchema>): readonly La
   return lanes ?? [{ stream, subjects, ordering, deadLetters }];
 }
 
+/** What a command that looks at both servers reads. @throws PostcommitError `config-invalid` with every problem. */
+export function loadLookConfig(
+  sources: ConfigSources,
+): Pick<RelayConfig, 'databaseUrl' | 'natsSettings' | 'lanes'> {
+  const collected = collect(sources);
+  const parsed = parse(collected, lookSchema, relayProblems);
+  return {
+    lanes: lanesIn(parsed),
+    databaseUrl: () => String(readGiven(collected, 'databaseUrl')),
+    natsSettings: () => natsSettings(collected),
+  };
+}
+
 /** The whole configuration of a relay. @throws PostcommitError `config-invalid` with every problem. */
 export function loadRelayConfig(sources: ConfigSources): RelayConfig {
   const collected = collect(sources);
@@ -102,6 +120,7 @@ export function loadRelayConfig(sources: ConfigSources): RelayConfig {
     lanes: lanesIn(parsed),
     databaseUrl: () => String(readGiven(collected, 'databaseUrl')),
     natsSettings: () => natsSettings(collected),
+    consoleHosts: parsed.console,
     consoleToken: () => {
       const token = readGiven(collected, 'consoleToken');
       return typeof token === 'string' && token !== '' ? token : null;

@@ -129,6 +129,12 @@ export const SETTINGS = {
     about: 'where the console, /metrics, /livez and /readyz are served, or off (default: 127.0.0.1:9465)',
     expected: 'host:port (0.0.0.0:9465 for every interface, port 0 for any free one) or off',
   },
+  console: {
+    env: 'POSTCOMMIT_CONSOLE',
+    about:
+      'the web console: on, off, or the names it answers to besides IP addresses and localhost, separated by commas (default: on)',
+    expected: 'on, off, or host names like postcommit.example.com, separated by commas',
+  },
   consoleToken: {
     ...connection,
     env: 'POSTCOMMIT_CONSOLE_TOKEN',

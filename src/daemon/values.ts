@@ -35,6 +35,16 @@ export const natsServers = listOf(text).check((ctx) => {
 
 export const plainText = text;
 
+/** Null is off. */
+export const consoleHosts = text.transform((value, ctx): readonly string[] | null => {
+  if (value === 'off') return null;
+  if (value === 'on') return [];
+  const hosts = value.split(',').map((host) => host.trim().toLowerCase());
+  if (hosts.every((host) => /^[a-z\d]([a-z\d.-]{0,252}[a-z\d])?$/.test(host))) return hosts;
+  ctx.issues.push({ code: 'custom', message: 'is no list of host names', input: undefined });
+  return z.NEVER;
+});
+
 /** Short ones are guessed. */
 export const consoleToken = text.refine((value) => value.length >= 16, 'is too short');
 

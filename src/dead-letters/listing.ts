@@ -65,6 +65,20 @@ export async function listLetters(session: Session, listing: Listing): Promise<L
   }));
 }
 
+/** The first bytes of a dead letter's payload, and how many there are; null if it is gone. */
+export async function payloadPartOf(
+  session: Session,
+  { id, atMost }: { id: number; atMost: number },
+): Promise<{ bytes: number; part: Buffer } | null> {
+  const [row] = await session.query({
+    text: `select octet_length(p.payload), substring(p.payload from 1 for $2)::text from (
+             select coalesce(d.payload, o.payload) as payload from postcommit.dead_letters d
+               left join postcommit.outbox o on d.consumer is null and o.position = d.position where d.id = $1) p`,
+    values: [id, atMost],
+  });
+  return row?.[1] == null ? null : { bytes: Number(row[0]), part: Buffer.from(row[1].slice(2), 'hex') };
+}
+
 /** The payload of a dead letter: kept with it, or in its outbox row; null if both are gone. */
 export async function payloadOf(session: Session, id: number): Promise<Buffer | null> {
   const [row] = await session.query({

@@ -10,11 +10,14 @@ export interface LetterTally {
   readonly letters: number;
 }
 
+/** Beyond this many it does not matter any more. */
+const COUNTED_AT_MOST = 100_000;
+
 export async function tallyLetters(session: Session): Promise<LetterTally[]> {
   const rows = await session.query({
     name: 'postcommit_tally_letters',
-    text: `select consumer, stream, state, outcome, count(*) from postcommit.dead_letters
-            where state in ('marking', 'parked', 'held', 'retrying')
+    text: `select consumer, stream, state, outcome, count(*) from (select * from postcommit.dead_letters
+                    where state in ('marking', 'parked', 'held', 'retrying') limit ${COUNTED_AT_MOST}) l
             group by consumer, stream, state, outcome order by consumer nulls first, stream, state, outcome`,
   });
   return rows.map(([consumer, stream, state, outcome, letters]) => ({
@@ -24,4 +27,16 @@ export async function tallyLetters(session: Session): Promise<LetterTally[]> {
     outcome: outcome ?? '',
     letters: Number(letters),
   }));
+}
+
+/** Of these positions, those of dead letters of the relay's that await something. */
+export async function openLettersAt(session: Session, positions: readonly number[]): Promise<number[]> {
+  if (positions.length === 0) return [];
+  const rows = await session.query({
+    name: 'postcommit_open_letters_at',
+    text: `select position from postcommit.dead_letters
+            where consumer is null and position = any($1::int8[]) and state in ('marking', 'parked', 'held', 'retrying')`,
+    values: [positions],
+  });
+  return rows.map(([position]) => Number(position));
 }

@@ -13,21 +13,21 @@ export interface StoredMessage {
   readonly position: number | null;
 }
 
-/** The message at a sequence; undefined if it is not to be had, for whatever reason. */
+/** The message at a sequence, or of a subject the first one from there on; undefined if it is not to be had, for whatever reason. */
 export async function storedMessage(
   link: BrokerLink,
-  { stream, sequence }: { stream: string; sequence: number },
+  { stream, sequence, subject: wanted }: { stream: string; sequence: number; subject?: string },
 ): Promise<StoredMessage | undefined> {
-  const body = { seq: sequence };
+  const body = wanted === undefined ? { seq: sequence } : { seq: sequence, next_by_subj: wanted };
   const answer = await requestApi(link, `STREAM.MSG.GET.${stream}`, { body, timeoutMs: 2_000 });
   if (answer.kind !== 'answer' || !isObject(answer.body.message)) return undefined;
-  const { subject, time, hdrs } = answer.body.message;
+  const { subject, seq, time, hdrs } = answer.body.message;
   const storedAtMs = Date.parse(String(time));
   if (typeof subject !== 'string' || Number.isNaN(storedAtMs)) return undefined;
   const headers = typeof hdrs === 'string' ? Buffer.from(hdrs, 'base64').toString('latin1') : '';
   const position = headerValue(headers, HEADER.position);
   return {
-    sequence,
+    sequence: typeof seq === 'number' ? seq : sequence,
     subject,
     storedAtMs,
     eventId: headerValue(headers, HEADER.eventId),

@@ -91,6 +91,7 @@ async function requireUnchanged({ run }: Transaction, { consumer }: ConsumerLeas
   await run('SAVEPOINT postcommit_lease', []);
   await run('SELECT FROM postcommit.consumer_leases WHERE consumer = $1::text FOR SHARE', [consumer]);
   await run('ROLLBACK TO SAVEPOINT postcommit_lease', []);
+  await run('RELEASE SAVEPOINT postcommit_lease', []);
 }
 
 /** A condition for statements: their epoch is the one that rules. */

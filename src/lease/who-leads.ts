@@ -9,8 +9,16 @@ export interface Leadership {
   readonly leader: string | null;
   /** Milliseconds until the lease runs out; negative once it has. */
   readonly expiresInMs: number | null;
-  /** Relays that have a session here, the leader among them; a pooler hides them. */
-  readonly members: readonly string[];
+  /** Other relays that have a session here. Behind a pooler they have none of their own. */
+  readonly standbys: readonly string[];
+}
+
+/** PostgreSQL keeps so much of a session's name, and with it of a member's. */
+const NAME_BYTES = 63;
+
+/** A session for the lease under the name of its member. */
+export function leaseSessionName(member: string): string {
+  return `${LEASE_SESSION} ${member}`.slice(0, NAME_BYTES);
 }
 
 export async function whoLeads(session: Session): Promise<Leadership> {
@@ -23,13 +31,19 @@ export async function whoLeads(session: Session): Promise<Leadership> {
              from postcommit.lease`,
     values: [LEASE_SESSION],
   });
-  const [epoch, leader, expiresInMs, members] = row ?? [];
+  const [epoch, leader = null, expiresInMs, members] = row ?? [];
   return {
     epoch: Number(epoch ?? 0),
-    leader: leader ?? null,
+    leader,
     expiresInMs: expiresInMs == null ? null : Number(expiresInMs),
-    members: JSON.parse(members ?? '[]') as string[],
+    standbys: standbysAmong(JSON.parse(members ?? '[]') as string[], leader),
   };
+}
+
+/** Relays of the version before had sessions without a member's name. */
+function standbysAmong(members: readonly string[], leader: string | null): string[] {
+  const leading = leader === null ? '' : leaseSessionName(leader.replace(/ \(pooled\)$/, ''));
+  return [...new Set(members)].filter((member) => member !== '' && leaseSessionName(member) !== leading);
 }
 
 /** Whether a relay leads now. */

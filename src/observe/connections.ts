@@ -79,50 +79,63 @@ interface SlotOptions<Connection> {
   readonly close: (connection: Connection) => Promise<void>;
 }
 
+/** One connection at a time; several looks may use it at once. */
 function createSlot<Connection>({ open, isUsable, close }: SlotOptions<Connection>): Slot<Connection> {
-  let opening: Promise<Connection> | undefined;
+  let opened: Promise<Connection> | undefined;
   let failure: { readonly reason: string; readonly atMs: number } | undefined;
   let idle: NodeJS.Timeout | undefined;
+  let users = 0;
   let ended = false;
 
-  const shut = async () => {
-    clearTimeout(idle);
-    const former = opening;
-    opening = undefined;
-    await former?.then(close).catch(() => undefined);
-  };
-  const connection = async (): Promise<Connection> => {
-    if (ended) throw new Error('it is closed');
-    const present = await opening?.catch(() => undefined);
+  /** Looks that are under way with it end first: a session does so in the order of its statements. */
+  function shut(): Promise<void> {
+    const former = opened;
+    opened = undefined;
+    return former === undefined ? Promise.resolve() : former.then(close).catch(() => undefined);
+  }
+  async function connection(): Promise<Connection> {
+    const former = opened;
+    const present = await former?.catch(() => undefined);
     if (present !== undefined && isUsable(present)) return present;
-    await shut();
-    opening = open();
-    return opening;
-  };
-  const keep = () => {
+    // Of several that find it broken one opens another.
+    if (opened === former) void shut();
+    if (ended) throw new Error('it is closed');
+    opened ??= open();
+    return opened;
+  }
+  function enter(): void {
     clearTimeout(idle);
+    users++;
+  }
+  function leave(): void {
+    users--;
+    if (users > 0 || ended) return;
     idle = setTimeout(() => void shut(), IDLE_MS);
     idle.unref();
-  };
+  }
   return {
     async use(look) {
       if (failure !== undefined && performance.now() - failure.atMs < RETRY_AFTER_MS)
         return { kind: 'unseen', reason: failure.reason };
-      keep();
+      enter();
+      let used: Connection | undefined;
       try {
-        const value = await look(await connection());
+        used = await connection();
+        const value = await look(used);
         failure = undefined;
         return { kind: 'seen', value };
       } catch (error) {
         const reason = messageOf(error);
-        const present = await opening?.catch(() => undefined);
         // A statement that failed is news of that statement only.
-        if (present === undefined || !isUsable(present)) failure = { reason, atMs: performance.now() };
+        if (used === undefined || !isUsable(used)) failure = { reason, atMs: performance.now() };
         return { kind: 'unseen', reason };
+      } finally {
+        leave();
       }
     },
     async close() {
       ended = true;
+      clearTimeout(idle);
       await shut();
     },
   };

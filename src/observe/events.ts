@@ -1,10 +1,13 @@
-import type { LaneProgress } from '../batch-log/activity.ts';
+import type { Batch } from '../batch-log/batch.ts';
+import { batchBefore } from '../batch-log/log-pages.ts';
 import { beforeNewest, type Plan, plansOf } from '../batch-log/plans-of.ts';
+import { settledLogs } from '../batch-log/settled.ts';
+import { openLettersAt } from '../dead-letters/tally.ts';
 import { type OutboxQuery, type OutboxRow, outboxPage } from '../outbox/recent.ts';
 import { includes, sizeOf, within } from '../postgres/position-ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Connections, Seen } from './connections.ts';
-import type { BrokerView } from './system.ts';
+import { type BrokerView, settledBy } from './system.ts';
 
 /** Where an event was planned, once it was. */
 export interface PlannedAt {
@@ -19,7 +22,7 @@ export interface PlannedAt {
   readonly sequence: number;
 }
 
-/** Committed; `planned`; `set-aside` as a dead letter or behind one; `stored`, where the stream says so. */
+/** Committed; planned; set aside as a dead letter or behind one; stored, as far as log and stream say so. */
 export type EventState = 'committed' | 'planned' | 'set-aside' | 'stored';
 
 export interface ListedEvent extends OutboxRow {
@@ -35,11 +38,12 @@ export interface EventPage {
 
 export interface EventLook {
   readonly connections: Connections;
-  readonly lanes: readonly LaneProgress[];
+  /** The newest row of each stream's log. */
+  readonly lanes: readonly Batch[];
   readonly broker: Seen<BrokerView>;
 }
 
-/** Events of the outbox with what became of them, as far as the newest rows of the log tell. */
+/** Events of the outbox with what became of them. */
 export function lookAtEvents(
   { connections, lanes, broker }: EventLook,
   query: OutboxQuery,
@@ -47,32 +51,66 @@ export function lookAtEvents(
   return connections.database(async (session) => {
     const { rows, lookedTo } = await outboxPage(session, query);
     const plans = await plansFor(session, { lanes, rows });
-    return { events: rows.map((row) => withPlan(row, plans, broker)), lookedTo };
+    const aside = new Set(
+      await openLettersAt(
+        session,
+        rows.map(({ position }) => position),
+      ),
+    );
+    const isStored = storedTest(lanes, broker);
+    return { events: rows.map((row) => withPlan(row, { plans, aside, isStored })), lookedTo };
   });
 }
 
+/** Around where these positions were read, and among the newest rows: a retry comes long after. */
 async function plansFor(
   session: Session,
-  { lanes, rows }: { lanes: readonly LaneProgress[]; rows: readonly OutboxRow[] },
+  { lanes, rows }: { lanes: readonly Batch[]; rows: readonly OutboxRow[] },
 ): Promise<Plan[]> {
   const positions = rows.map(({ position }) => position);
   if (positions.length === 0) return [];
   const range = { from: Math.min(...positions), to: Math.max(...positions) };
-  const plans: Plan[] = [];
-  for (const { stream, batch } of lanes)
-    plans.push(...(await plansOf(session, { stream, after: beforeNewest(batch), ...range })));
+  const plans = new Map<string, Plan>();
+  for (const lane of lanes)
+    for (const plan of await plansIn(session, lane, range)) plans.set(`${plan.stream} ${plan.batch}`, plan);
+  return [...plans.values()].sort((one, other) => one.plannedAtMs - other.plannedAtMs);
+}
+
+/** The rows of one stream that name positions of a range: those around where it was read, and of the newest. */
+export async function plansIn(
+  session: Session,
+  { stream, batch }: Pick<Batch, 'stream' | 'batch'>,
+  range: { from: number; to: number },
+): Promise<Plan[]> {
+  const first = await batchBefore(session, { stream, batch }, range.from);
+  const end = await batchBefore(session, { stream, batch }, range.to + 1);
+  const newest = beforeNewest(batch);
+  const plans = await plansOf(session, { stream, after: first, ...range });
+  // A page of a filter may span more than one look takes in.
+  if (end > beforeNewest(end) && beforeNewest(end) > first)
+    plans.push(...(await plansOf(session, { stream, after: beforeNewest(end), ...range })));
+  if (newest > first) plans.push(...(await plansOf(session, { stream, after: newest, ...range })));
   return plans;
 }
 
-export function withPlan(row: OutboxRow, plans: readonly Plan[], broker: Seen<BrokerView>): ListedEvent {
+interface Known {
+  /** Oldest first. */
+  readonly plans: readonly Plan[];
+  /** Positions of dead letters that await something. */
+  readonly aside: ReadonlySet<number>;
+  readonly isStored: (planned: PlannedAt) => boolean;
+}
+
+function withPlan(row: OutboxRow, { plans, aside, isStored }: Known): ListedEvent {
   const { position } = row;
-  // The last one counts: a retry is planned again.
-  const plan = plans.findLast(({ positions }) => includes(positions, position));
-  if (plan !== undefined) {
-    const planned = plannedAt(plan, position);
-    return { ...row, planned, state: isStored(planned, broker) ? 'stored' : 'planned' };
-  }
-  const parked = plans.some((one) => includes(one.parked, position));
+  // A marker stands where the event is not.
+  const named = plans
+    .filter(({ kind, positions }) => kind !== 'marker' && includes(positions, position))
+    .map((plan) => plannedAt(plan, position));
+  const planned = named.findLast(isStored) ?? named.at(-1) ?? null;
+  if (aside.has(position)) return { ...row, planned, state: 'set-aside' };
+  if (planned !== null) return { ...row, planned, state: isStored(planned) ? 'stored' : 'planned' };
+  const parked = plans.some((plan) => plan.kind === 'marker' || includes(plan.parked, position));
   return { ...row, planned: null, state: parked ? 'set-aside' : 'committed' };
 }
 
@@ -82,10 +120,13 @@ export function plannedAt(plan: Plan, position: number): PlannedAt {
   return { stream, incarnation, ordering, kind, batch, epoch, atMs, sequence: firstSequence + before };
 }
 
-/** Outside `stream` ordering only the stream itself, message by message, could tell. */
-function isStored({ stream, incarnation, ordering, sequence }: PlannedAt, broker: Seen<BrokerView>): boolean {
-  if (broker.kind !== 'seen' || ordering !== 'stream') return false;
-  const seen = broker.value.streams.find(({ name }) => name === stream);
-  if (seen === undefined || !('state' in seen)) return false;
-  return seen.state.created === incarnation && sequence <= seen.state.lastSequence;
+/** By what the log knows to be settled; what belongs to an older incarnation of a stream was, or was planned again. */
+function storedTest(lanes: readonly Batch[], broker: Seen<BrokerView>): (planned: PlannedAt) => boolean {
+  const logs = settledLogs(lanes, settledBy(lanes, broker));
+  return ({ stream, incarnation, ordering, kind, batch, sequence }) => {
+    const log = logs.find((one) => one.stream === stream);
+    if (log === undefined) return false;
+    if (log.incarnation !== incarnation || kind === 'found') return true;
+    return ordering === 'stream' ? sequence <= (log.settledTo ?? 0) : batch <= (log.settledBatch ?? 0);
+  };
 }

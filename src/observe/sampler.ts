@@ -1,4 +1,5 @@
-import { type LaneProgress, plannedSince } from '../batch-log/activity.ts';
+import { plannedSince } from '../batch-log/activity.ts';
+import type { Batch } from '../batch-log/batch.ts';
 import { storedMessage } from '../jetstream/index.ts';
 import { outboxRows } from '../outbox/recent.ts';
 import type { Connections } from './connections.ts';
@@ -61,7 +62,7 @@ export function createSampler({ connections, streams }: SamplerOptions): Sampler
     const system = await lookAtSystem(connections, streams);
     const atMs = Date.now();
     const lanes = lanesOf(system);
-    const backlog = system.database.kind === 'seen' ? backlogOf(system.database.value, lanes) : null;
+    const backlog = backlogOf(system);
     const sample: Sample = {
       atMs,
       backlog: backlog?.events ?? null,
@@ -98,7 +99,7 @@ export function createSampler({ connections, streams }: SamplerOptions): Sampler
 function createThroughput(connections: Connections) {
   const seen = new Map<string, number>();
   const events = new Map<number, number>();
-  const add = async ({ stream, batch: to }: LaneProgress) => {
+  const add = async ({ stream, batch: to }: Pick<Batch, 'stream' | 'batch'>) => {
     const after = seen.get(stream) ?? 0;
     if (after === to) return;
     const found = await connections.database((session) => plannedSince(session, { stream, after, to }));
@@ -118,18 +119,23 @@ function createThroughput(connections: Connections) {
 /** Of a few events, spread over those that were stored since the last look: the message knows when, the row since when. */
 function createLatency(connections: Connections) {
   const seen = new Map<string, number>();
-  return async ({ broker }: SystemView): Promise<number[]> => {
-    if (broker.kind !== 'seen') return [];
-    const latencies: number[] = [];
-    for (const stream of broker.value.streams) {
-      if (!('state' in stream)) continue;
+  let lookedAtMs = Number.NEGATIVE_INFINITY;
+  const places = ({ broker }: SystemView) =>
+    (broker.kind === 'seen' ? broker.value.streams : []).flatMap((stream) => {
+      if (!('state' in stream)) return [];
       const { name, state } = stream;
       const from = seen.get(name) ?? state.lastSequence;
       seen.set(name, state.lastSequence);
-      for (const sequence of spread(from + 1, state.lastSequence)) {
-        const latencyMs = await latencyOf(connections, { stream: name, sequence });
-        if (latencyMs !== undefined) latencies.push(latencyMs);
-      }
+      return spread(from + 1, state.lastSequence).map((sequence) => ({ stream: name, sequence }));
+    });
+  return async (system: SystemView): Promise<number[]> => {
+    // Of what came while nobody looked this moment knows nothing.
+    if (performance.now() - lookedAtMs > 5 * EVERY_MS) seen.clear();
+    lookedAtMs = performance.now();
+    const latencies: number[] = [];
+    for (const place of places(system)) {
+      const latencyMs = await latencyOf(connections, place);
+      if (latencyMs !== undefined) latencies.push(latencyMs);
     }
     return latencies;
   };

@@ -1,13 +1,16 @@
-import { type LaneProgress, laneProgress } from '../batch-log/activity.ts';
+import type { Batch } from '../batch-log/batch.ts';
+import { lastRows } from '../batch-log/recover.ts';
+import type { SettledStream } from '../batch-log/settled.ts';
 import { type LetterTally, tallyLetters } from '../dead-letters/tally.ts';
+import { messageOf } from '../errors.ts';
 import { inboxConsumers } from '../inbox/effects.ts';
 import { type DurableView, listDurables, lookUpStream, type StreamState } from '../jetstream/index.ts';
 import { type ConsumerSeat, consumerSeats, type Leadership, whoLeads } from '../lease/who-leads.ts';
 import { listHolders } from '../outbox/holders.ts';
-import { type Unread, unreadBeyond } from '../outbox/recent.ts';
 import { type RingLeaf, ringLeaves } from '../outbox/ring.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Connections, Seen } from './connections.ts';
+import { lookAtPending, type Pending } from './pending.ts';
 
 /** What the database says of the whole: one look, some milliseconds. */
 export interface DatabaseView {
@@ -15,10 +18,10 @@ export interface DatabaseView {
   /** Its clock, in Unix milliseconds: ages are told by it. */
   readonly nowMs: number;
   readonly leadership: Leadership;
-  readonly lanes: readonly LaneProgress[];
-  /** What no lane has read yet. */
-  readonly unread: Unread;
-  readonly ring: readonly RingLeaf[];
+  /** The newest row of each stream's log. */
+  readonly lanes: readonly Batch[];
+  /** The leaves of the outbox, or why they cannot be looked at: one that is just being emptied is not waited for. */
+  readonly ring: Seen<readonly RingLeaf[]>;
   /** Transactions that may still insert, or have: the gaps that are open are theirs. */
   readonly writers: number;
   readonly letters: readonly LetterTally[];
@@ -33,6 +36,8 @@ export interface StreamView {
   readonly state: StreamState;
   /** Or why they cannot be listed. */
   readonly durables: Seen<readonly DurableView[]>;
+  /** There are others that were not listed. */
+  readonly more: boolean;
 }
 
 export interface BrokerView {
@@ -43,6 +48,7 @@ export interface BrokerView {
 export interface SystemView {
   readonly database: Seen<DatabaseView>;
   readonly broker: Seen<BrokerView>;
+  readonly pending: Seen<Pending>;
 }
 
 /** Looks at both servers; `streams` besides those that something was planned for. */
@@ -52,7 +58,28 @@ export async function lookAtSystem(
 ): Promise<SystemView> {
   const database = await connections.database(lookAtDatabase);
   const planned = database.kind === 'seen' ? database.value.lanes.map(({ stream }) => stream) : [];
-  return { database, broker: await lookAtBroker(connections, [...streams, ...planned]) };
+  const broker = await lookAtBroker(connections, [...streams, ...planned]);
+  const pending: Seen<Pending> =
+    database.kind === 'seen'
+      ? await connections.database((session) =>
+          lookAtPending(session, {
+            newest: database.value.lanes,
+            settled: settledBy(database.value.lanes, broker),
+          }),
+        )
+      : database;
+  return { database, broker, pending };
+}
+
+/** In `stream` ordering everything that the stream holds of its incarnation is settled, though the log does not say so yet. */
+export function settledBy(lanes: readonly Batch[], broker: Seen<BrokerView>): SettledStream[] {
+  if (broker.kind !== 'seen') return [];
+  return lanes.flatMap(({ stream, incarnation, ordering }) => {
+    const seen = broker.value.streams.find(({ name }) => name === stream);
+    if (ordering !== 'stream' || seen === undefined || !('state' in seen)) return [];
+    if (seen.state.created !== incarnation) return [];
+    return [{ stream, settledTo: seen.state.lastSequence, settledBatch: null }];
+  });
 }
 
 export function lookAtBroker(
@@ -74,20 +101,26 @@ async function lookAtDatabase(session: Session): Promise<DatabaseView> {
     text: `select current_database(), date_part('epoch', clock_timestamp()) * 1000`,
   });
   const leadership = await whoLeads(session);
-  const lanes = await laneProgress(session);
-  const readTo = Math.max(0, ...lanes.map((lane) => lane.readTo));
   return {
     name: row?.[0] ?? '',
     nowMs: Math.round(Number(row?.[1])),
     leadership,
-    lanes,
-    unread: await unreadBeyond(session, readTo),
-    ring: await ringLeaves(session),
+    lanes: await lastRows(session),
+    ring: await ringSeen(session),
     writers: (await listHolders(session)).size,
     letters: await tallyLetters(session),
     seats: await consumerSeats(session),
     inboxes: await inboxConsumers(session),
   };
+}
+
+async function ringSeen(session: Session): Promise<Seen<readonly RingLeaf[]>> {
+  try {
+    return { kind: 'seen', value: await ringLeaves(session) };
+  } catch (error) {
+    if (session.failed) throw error;
+    return { kind: 'unseen', reason: messageOf(error) };
+  }
 }
 
 async function lookAtStream(
@@ -101,6 +134,7 @@ async function lookAtStream(
   return {
     name,
     state: lookup.state,
+    more: listed.kind === 'found' && listed.more,
     durables:
       listed.kind === 'found'
         ? { kind: 'seen', value: listed.durables }

@@ -1,12 +1,10 @@
-import { batchBefore } from '../batch-log/log-pages.ts';
-import { beforeNewest, type Plan, plansOf } from '../batch-log/plans-of.ts';
-import { inboxConsumers, recordedEffects } from '../inbox/effects.ts';
+import type { Plan } from '../batch-log/plans-of.ts';
+import { inboxConsumers, type RecordedEffect, recordedEffects } from '../inbox/effects.ts';
 import { type BrokerLink, type StoredMessage, storedMessage, subjectMatches } from '../jetstream/index.ts';
 import { type OutboxRow, outboxRows } from '../outbox/recent.ts';
 import { includes } from '../postgres/position-ranges.ts';
-import type { Session } from '../postgres/session.ts';
-import type { EventLook, PlannedAt } from './events.ts';
-import { plannedAt } from './events.ts';
+import type { Seen } from './connections.ts';
+import { type EventLook, type PlannedAt, plannedAt, plansIn } from './events.ts';
 import type { StreamView } from './system.ts';
 
 /** A message that carries the event; a replay makes another one. */
@@ -37,26 +35,27 @@ export interface Timeline {
 }
 
 /** Messages that are looked at where the plan does not say the place. */
-const SEARCHED_AT_MOST = 512;
+const SEARCHED_AT_MOST = 50;
 
 /** Undefined: there is no such position in the outbox or its log. */
-export async function lookAtTimeline(look: EventLook, position: number): Promise<Timeline | undefined> {
+export async function lookAtTimeline(look: EventLook, position: number): Promise<Seen<Timeline | undefined>> {
   const { connections, lanes } = look;
   const known = await connections.database(async (session) => {
     const [row = null] = await outboxRows(session, [position]);
     const plans: Plan[] = [];
-    for (const lane of lanes) plans.push(...(await allPlansOf(session, lane, position)));
-    const consumers = await inboxConsumers(session);
-    const effects =
-      row === null ? [] : await recordedEffects(session, { consumers, eventIds: [row.eventId] });
-    return { row, planned: plans.map((plan) => plannedAt(plan, position)), effects };
+    for (const lane of lanes) plans.push(...(await plansIn(session, lane, { from: position, to: position })));
+    const planned = distinct(plans).filter(({ positions }) => includes(positions, position));
+    return { row, planned: planned.map((plan) => plannedAt(plan, position)) };
   });
-  if (known.kind !== 'seen') throw new Error(known.reason);
-  const { row, planned, effects } = known.value;
-  if (row === null && planned.length === 0) return undefined;
-  const found = await connections.broker((link) => storedFor(link, planned, position));
+  if (known.kind !== 'seen') return known;
+  const { row, planned } = known.value;
+  if (row === null && planned.length === 0) return { kind: 'seen', value: undefined };
+  const found = await connections.broker((link) =>
+    storedFor(link, planned, { position, subject: row?.subject }),
+  );
   const stored = found.kind === 'seen' ? found.value : [];
-  return {
+  const effects = await effectsOf(look, row?.eventId ?? stored[0]?.message.eventId ?? undefined);
+  const value: Timeline = {
     row,
     planned,
     stored: stored.map(({ stream, message }) => ({
@@ -67,22 +66,20 @@ export async function lookAtTimeline(look: EventLook, position: number): Promise
     consumers: consumersOf(look, stored, effects),
     effects: effects.map(({ consumer, atMs }) => ({ consumer, atMs })),
   };
+  return { kind: 'seen', value };
 }
 
-/** Among the rows around where it was read, and the newest: a replay or a retry comes long after. */
-async function allPlansOf(
-  session: Session,
-  { stream, batch }: EventLook['lanes'][number],
-  position: number,
-): Promise<Plan[]> {
-  const range = { stream, from: position, to: position };
-  const first = await batchBefore(session, { stream, batch }, position);
-  const early = await plansOf(session, { ...range, after: first });
-  const late = await plansOf(session, { ...range, after: Math.max(first, beforeNewest(batch)) });
-  const known = new Set(early.map((plan) => plan.batch));
-  return [...early, ...late.filter((plan) => !known.has(plan.batch))].filter(({ positions }) =>
-    includes(positions, position),
+function distinct(plans: readonly Plan[]): Plan[] {
+  const byBatch = new Map(plans.map((plan) => [`${plan.stream} ${plan.batch}`, plan]));
+  return [...byBatch.values()].sort((one, other) => one.plannedAtMs - other.plannedAtMs);
+}
+
+async function effectsOf({ connections }: EventLook, eventId: string | undefined): Promise<RecordedEffect[]> {
+  if (eventId === undefined) return [];
+  const found = await connections.database(async (session) =>
+    recordedEffects(session, { consumers: await inboxConsumers(session), eventIds: [eventId] }),
   );
+  return found.kind === 'seen' ? found.value : [];
 }
 
 interface Stored {
@@ -93,18 +90,43 @@ interface Stored {
 async function storedFor(
   link: BrokerLink,
   planned: readonly PlannedAt[],
-  position: number,
+  event: { readonly position: number; readonly subject: string | undefined },
 ): Promise<Stored[]> {
   const stored: Stored[] = [];
-  for (const { stream, sequence, ordering } of planned) {
-    const to = ordering === 'stream' ? sequence : sequence + SEARCHED_AT_MOST;
-    for (let at = sequence; at <= to; at++) {
-      const message = await storedMessage(link, { stream, sequence: at });
-      if (message?.position === position) stored.push({ stream, message });
-      if (message === undefined || message.position === position) break;
-    }
+  for (const { stream, sequence, ordering, kind } of planned) {
+    const message =
+      ordering === 'stream'
+        ? await storedMessage(link, { stream, sequence })
+        : await searched(link, { stream, from: sequence, ...event });
+    const isKnown = stored.some((one) => one.stream === stream && one.message.sequence === message?.sequence);
+    if (kind !== 'marker' && message?.position === event.position && !isKnown)
+      stored.push({ stream, message });
   }
   return stored;
+}
+
+/** Where the plan names no place: message by message of its subject from where it may lie. */
+async function searched(
+  link: BrokerLink,
+  place: {
+    readonly stream: string;
+    readonly from: number;
+    readonly position: number;
+    readonly subject: string | undefined;
+  },
+): Promise<StoredMessage | undefined> {
+  const { stream, position, subject } = place;
+  let sequence = place.from;
+  for (let i = 0; i < SEARCHED_AT_MOST; i++) {
+    const message = await storedMessage(link, {
+      stream,
+      sequence,
+      ...(subject === undefined ? {} : { subject }),
+    });
+    if (message === undefined || message.position === position) return message;
+    sequence = message.sequence + 1;
+  }
+  return undefined;
 }
 
 function consumersOf(
@@ -113,7 +135,9 @@ function consumersOf(
   effects: readonly { readonly consumer: string; readonly atMs: number }[],
 ): ConsumerStep[] {
   if (broker.kind !== 'seen') return [];
-  return stored.flatMap(({ stream, message }) => {
+  // A replay is another message of the same event: the first one counts.
+  const first = stored.filter((one, i) => stored.findIndex(({ stream }) => stream === one.stream) === i);
+  return first.flatMap(({ stream, message }) => {
     const view = broker.value.streams.find(({ name }) => name === stream);
     if (view === undefined || !('state' in view) || view.durables.kind !== 'seen') return [];
     return view.durables.value

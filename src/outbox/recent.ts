@@ -1,3 +1,4 @@
+import { formatMultirange, type PositionRanges } from '../postgres/position-ranges.ts';
 import type { Session, TextRow } from '../postgres/session.ts';
 
 /** A row of the outbox without its payload. */
@@ -83,13 +84,22 @@ export async function outboxRows(session: Session, positions: readonly number[])
   return rows.map(toRow);
 }
 
-/** The payload of a row; null if the outbox does not hold it any more. */
-export async function outboxPayload(session: Session, position: number): Promise<Buffer | null> {
+/** The beginning of a payload, and how long all of it is. */
+export interface PayloadPart {
+  readonly bytes: number;
+  readonly part: Buffer;
+}
+
+/** The first bytes of a row's payload; null if the outbox does not hold it any more. */
+export async function outboxPayload(
+  session: Session,
+  { position, atMost }: { position: number; atMost: number },
+): Promise<PayloadPart | null> {
   const [row] = await session.query({
-    text: 'select payload::text from postcommit.outbox where position = $1',
-    values: [position],
+    text: `select octet_length(payload), substring(payload from 1 for $2)::text from postcommit.outbox where position = $1`,
+    values: [position, atMost],
   });
-  return row?.[0] == null ? null : Buffer.from(row[0].slice(2), 'hex');
+  return row?.[1] == null ? null : { bytes: Number(row[0]), part: Buffer.from(row[1].slice(2), 'hex') };
 }
 
 /** What lies beyond a position and is visible. */
@@ -123,6 +133,20 @@ export async function unreadBeyond(session: Session, position: number): Promise<
     oldestMs: oldestMs == null ? null : Number(oldestMs),
     lastPosition,
   };
+}
+
+/** The rows between two positions, both included, that are not among those covered. */
+export async function uncoveredRows(
+  session: Session,
+  { from, to, covered }: { from: number; to: number; covered: PositionRanges },
+): Promise<{ events: number; oldestMs: number | null }> {
+  const [row] = await session.query({
+    name: 'postcommit_uncovered',
+    text: `select count(*), min(date_part('epoch', created_at)) * 1000 from postcommit.outbox
+            where position between $1 and $2 and not position <@ $3::int8multirange`,
+    values: [from, to, formatMultirange(covered)],
+  });
+  return { events: Number(row?.[0] ?? 0), oldestMs: row?.[1] == null ? null : Number(row[1]) };
 }
 
 /** As NATS reads it: `*` is one token, `>` the rest. */

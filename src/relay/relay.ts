@@ -1,7 +1,7 @@
 import { plannedStreams } from '../batch-log/recover.ts';
 import { PostcommitError } from '../errors.ts';
 import { type BrokerLink, connectBroker } from '../jetstream/index.ts';
-import { LEASE_SESSION } from '../lease/who-leads.ts';
+import { leaseSessionName } from '../lease/who-leads.ts';
 import { LONGEST_TIMER_MS, sleep } from '../lifecycle/abort.ts';
 import { createBackoff } from '../lifecycle/backoff.ts';
 import { createDeferred } from '../lifecycle/deferred.ts';
@@ -267,8 +267,7 @@ async function openLeaseSession(
   const url = databaseUrl();
   const session = await openSession({
     url,
-    // As much as PostgreSQL keeps of a name.
-    name: `${LEASE_SESSION} ${member}`.slice(0, 63),
+    name: leaseSessionName(member),
     settings: LEASE_SETTINGS,
     queryTimeoutMs: leaseTtlMs,
     pooled,

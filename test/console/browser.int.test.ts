@@ -66,8 +66,12 @@ async function unlock(page: Page): Promise<void> {
 test('it says what the relay does, in less than 100 KB, and nothing is refused by its own policy', async () => {
   await here.write('first');
   const { page, complaints, loaded } = await open('/');
-  const status = page.getByRole('status').first();
+  const status = page.locator('#status');
   await expect.poll(() => status.textContent(), PATIENCE).toMatch(/^(Publishing|Idle)/);
+  // What is read out says no numbers that change every two seconds.
+  await expect
+    .poll(() => page.getByRole('status').first().textContent(), PATIENCE)
+    .toMatch(/^(Publishing|Idle)/);
   await page.getByRole('img', { name: /^Events per second: now/ }).waitFor(PATIENCE);
   await page.getByText('leads').waitFor(PATIENCE);
   await page.waitForLoadState('networkidle');
@@ -122,24 +126,67 @@ test('where one is and what one looks for is in the address: it can be shared, r
 });
 
 test('paused, it stands still until it goes on', async () => {
-  const { page } = await open('/?view=events');
+  const { page } = await open('/');
+  await page.clock.install();
+  await page.goto(`${here.url}/?view=events`);
   await page.getByRole('table').waitFor(PATIENCE);
+  let looks = 0;
+  page.on('request', (request) => {
+    if (request.url().includes('/api/')) looks++;
+  });
+  await page.clock.runFor(10_000);
+  await expect.poll(() => looks, PATIENCE).toBeGreaterThan(0);
   await page.keyboard.press('p');
-  await page.getByText('Paused: this is how it was').waitFor(PATIENCE);
-  const position = await here.write('while.paused');
-  const shown = page.getByRole('button', { name: String(position), exact: true });
-  // A request that was under way when it was paused may still come.
+  await page.locator('#status', { hasText: 'Paused: this is how it was' }).waitFor(PATIENCE);
   await page.waitForLoadState('networkidle');
+  const position = await here.write('while.paused');
+  looks = 0;
+  await page.clock.runFor(60_000);
+  expect(looks).toBe(0);
+  const shown = page.getByRole('button', { name: String(position), exact: true });
   expect(await shown.count()).toBe(0);
   await page.getByRole('button', { name: 'Go on' }).click();
   await shown.waitFor(PATIENCE);
 });
 
+test('locked again, nothing that was seen stays', async () => {
+  const position = await here.write('ward.locked', { key: 'patient-5', payload: { name: 'Grace' } });
+  const { page } = await open('/?view=letters');
+  await page.getByRole('button', { name: /^\d+$/ }).first().click(PATIENCE);
+  await unlock(page);
+  await page.getByRole('button', { name: 'Show the payload' }).click(PATIENCE);
+  await page.getByText('"name"').waitFor(PATIENCE);
+  await page.getByRole('button', { name: 'Lock', exact: true }).click();
+  await page.getByText('"name"').waitFor({ ...PATIENCE, state: 'detached' });
+  expect(position).toBeGreaterThan(0);
+  const { rows } = await here.pool.query("select id from postcommit.dead_letters where state = 'parked'");
+  for (const { id } of rows)
+    await here.post(
+      '/api/dead-letters',
+      { action: 'discard', ids: [Number(id)] },
+      { authorization: `Bearer ${TOKEN}` },
+    );
+});
+
+test.each(['wrong-token-of-16', 'tökén–with–other–letters'])(
+  '%s is no token, and does no harm',
+  async (wrong) => {
+    const { page } = await open('/');
+    await page.getByRole('button', { name: 'Unlock' }).click(PATIENCE);
+    await page.getByLabel('Token').fill(wrong);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Not unlocked' }).waitFor(PATIENCE);
+    await page.getByRole('button', { name: 'OK' }).click();
+    await page.reload();
+    await page.getByRole('button', { name: 'Unlock' }).waitFor(PATIENCE);
+  },
+);
+
 test('a relay that does not answer any more is said to be so', async () => {
   const { page } = await open('/');
   await page.getByText('leads').waitFor(PATIENCE);
   await page.route('**/api/live*', (route) => route.abort());
-  await page.getByText('the relay does not answer').waitFor(PATIENCE);
+  await page.locator('#status', { hasText: 'the relay does not answer' }).waitFor(PATIENCE);
 });
 
 const VIEWS = ['overview', 'events', 'letters', 'streams'];
@@ -149,7 +196,7 @@ test.each(VIEWS)(
   async (view) => {
     for (const dark of [false, true]) {
       const { page } = await open(`/?view=${view}`, { dark });
-      await page.getByRole('status').first().waitFor(PATIENCE);
+      await page.locator('#status').waitFor(PATIENCE);
       await page.waitForLoadState('networkidle');
       const found = await page.evaluate(`${AXE}; axe.run(document, { resultTypes: ['violations'] })`);
       const { violations } = found as { violations: { id: string; nodes: { html: string }[] }[] };
@@ -160,7 +207,7 @@ test.each(VIEWS)(
 
 test.each(VIEWS)('%s: on a phone nothing is wider than the screen', async (view) => {
   const { page } = await open(`/?view=${view}`, { width: 360 });
-  await page.getByRole('status').first().waitFor(PATIENCE);
+  await page.locator('#status').waitFor(PATIENCE);
   await page.waitForLoadState('networkidle');
   const wider = await page.evaluate(
     `[...document.querySelectorAll('body *')].filter((one) => one.closest('nav, .scroll') === null && one.getBoundingClientRect().right > innerWidth + 1)

@@ -60,6 +60,7 @@ const VALUES: Readonly<Record<SettingKey, fc.Arbitrary<unknown>>> = {
   natsUser: plainText,
   natsPassword: secret,
   natsToken: secret,
+  console: fc.oneof(fc.constantFrom('on', 'off', 'a.example, b', 'a b', ',', '*'), plainText),
   consoleToken: secret,
   natsNkey: fc.oneof(fc.constant(NKEY), secret),
   natsCa: fc.constantFrom('-----BEGIN CERTIFICATE-----', '/nowhere/ca.pem', ''),

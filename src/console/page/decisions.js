@@ -22,12 +22,12 @@ export function createDecisions({ say, onDecided }) {
   function draw() {
     const filtered = filterWords();
     show(element, [[...chosen], unlocked, open > 0, filtered], () => {
-      if (open === 0) return [];
+      if (open === 0 && filtered === undefined) return [];
       if (!unlocked)
         return [h('p', { class: 'soft small' }, 'Unlock the console with its token to retry or discard.')];
       return [
         ...pair(chosen.size === 0, plural(chosen.size, 'chosen one')),
-        ...(filtered === undefined ? [] : pair(false, 'all that match', filtered)),
+        ...(filtered === undefined ? [] : pair(false, `every one ${filtered}`, filtered)),
       ];
     });
   }

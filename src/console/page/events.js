@@ -1,4 +1,4 @@
-import { ask } from './api.js';
+import { createQuestion } from './api.js';
 import { h, show } from './dom.js';
 import { bytes, moment } from './format.js';
 import { payloadButton } from './payload.js';
@@ -28,19 +28,17 @@ export function openEvents(root) {
   const detail = h('section', { class: 'card', 'aria-live': 'polite', hidden: true });
   const more = h('button', { type: 'button', hidden: true }, 'Older ones');
   root.append(form, notice, detail, h('section', { class: 'card' }, list), h('div', { class: 'row' }, more));
-  let asked = '';
+  const question = createQuestion(() => `/api/events?${queryOf()}`);
+  const questionOfOne = createQuestion(() => `/api/event?position=${place().get('position') ?? ''}`);
 
   async function look() {
-    const at = place();
-    const query = new URLSearchParams();
-    for (const name of [...FILTERS, 'before']) if (at.get(name)) query.set(name, at.get(name) ?? '');
-    asked = query.toString();
     try {
-      /** @type {EventPage} */
-      const page = await ask(`/api/events?${query}`);
-      if (asked !== query.toString()) return;
+      /** @type {EventPage | undefined} */
+      const page = await question.ask();
+      if (page === undefined) return;
       show(notice, '', () => []);
-      showList(list, page.events);
+      // Nothing moves under somebody's fingers.
+      if (!list.contains(document.activeElement)) showList(list, page);
       more.hidden = page.lookedTo === null;
       more.onclick = () => go({ before: page.lookedTo ?? undefined, position: undefined });
     } catch (error) {
@@ -52,9 +50,9 @@ export function openEvents(root) {
     detail.hidden = position === null;
     if (position === null) return;
     try {
-      /** @type {Timeline} */
-      const timeline = await ask(`/api/event?position=${encodeURIComponent(position)}`);
-      show(detail, [position, timeline], () => timelineOf(position, timeline));
+      /** @type {Timeline | undefined} */
+      const timeline = await questionOfOne.ask();
+      if (timeline !== undefined) show(detail, [position, timeline], () => timelineOf(position, timeline));
     } catch (error) {
       show(detail, [position, String(error)], () => [closing(position), h('p', {}, messageOf(error))]);
     }
@@ -70,6 +68,13 @@ export function openEvents(root) {
       }
     },
   };
+}
+
+function queryOf() {
+  const at = place();
+  const query = new URLSearchParams();
+  for (const name of [...FILTERS, 'before']) if (at.get(name)) query.set(name, at.get(name) ?? '');
+  return query;
 }
 
 function filterForm() {
@@ -113,24 +118,18 @@ function fillForm(form) {
 
 /**
  * @param {Element} parent
- * @param {readonly ListedEvent[]} events
+ * @param {EventPage} page
  */
-function showList(parent, events) {
+function showList(parent, { events, lookedTo }) {
   const open = place().get('position');
-  show(parent, [events, open], () => [
+  show(parent, [events, open, lookedTo], () => [
     h(
       'div',
       { class: 'scroll' },
       h(
         'table',
         { class: 'cards' },
-        h(
-          'caption',
-          {},
-          events.length === 0
-            ? 'No event in the outbox matches'
-            : 'Newest first; what is emptied from the outbox is not listed',
-        ),
+        h('caption', {}, captionOf(events, lookedTo)),
         h(
           'thead',
           {},
@@ -146,6 +145,14 @@ function showList(parent, events) {
       ),
     ),
   ]);
+}
+
+/** @param {readonly ListedEvent[]} events @param {number | null} lookedTo */
+function captionOf(events, lookedTo) {
+  if (events.length > 0) return 'Newest first; what is emptied from the outbox is not listed';
+  return lookedTo === null
+    ? 'No event in the outbox matches'
+    : `No event down to position ${lookedTo} matches: there are older ones`;
 }
 
 /**

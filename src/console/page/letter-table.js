@@ -19,7 +19,7 @@ const TONES = /** @type {Record<string, string>} */ ({
 
 /** Something can still be decided about it. @param {Letter} letter */
 export function isOpen({ state }) {
-  return state === 'parked' || state === 'held' || state === 'retrying';
+  return state === 'parked' || state === 'held';
 }
 
 /**
@@ -108,6 +108,11 @@ function rowsOf(letter, { chosen, unlocked, open, onChoose }) {
 
 /** @type {{ letter: string, element: HTMLElement } | undefined} */
 let kept;
+
+/** Nothing that was shown stays. */
+export function forgetDetail() {
+  kept = undefined;
+}
 
 /** The same one as long as the letter is the same: what is open in it stays open. @param {Letter} letter */
 function keptDetail(letter) {

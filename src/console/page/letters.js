@@ -1,4 +1,4 @@
-import { ask } from './api.js';
+import { createQuestion } from './api.js';
 import { createDecisions } from './decisions.js';
 import { h, show } from './dom.js';
 import { messageOf } from './events.js';
@@ -22,13 +22,25 @@ export function openLetters(root) {
   function say(tone, text) {
     show(notice, [tone, text, Date.now()], () => [h('p', { class: 'notice', 'data-tone': tone }, text)]);
   }
+  const question = createQuestion(() => `/api/dead-letters?${queryOf()}`);
+  /** What the list cannot be had for; what was said of a decision stays. */
+  let trouble = '';
+
   async function look() {
     try {
-      page = await ask(`/api/dead-letters?${queryOf()}`);
-      draw();
+      /** @type {Page | undefined} */
+      const answer = await question.ask();
+      if (answer === undefined) return;
+      if (trouble !== '') notice.replaceChildren();
+      trouble = '';
+      page = answer;
     } catch (error) {
-      say('bad', messageOf(error));
+      if (trouble !== messageOf(error)) say('bad', messageOf(error));
+      trouble = messageOf(error);
+      // Of another filter: nothing may be decided by it.
+      page = { letters: [], more: false };
     }
+    draw();
   }
   function draw() {
     const { chosen, unlocked, choose } = decisions;
@@ -42,6 +54,7 @@ export function openLetters(root) {
     /** @param {import('./state.js').State} state @param {{ moved: boolean }} why */
     update(state, { moved }) {
       decisions.unlock(state.live?.access.unlocked === true);
+      if (moved) page = { letters: [], more: false };
       fillForm(form, { state, moved });
       if (moved || !state.paused) void look();
     },

@@ -3,6 +3,7 @@ import { askToken, confirmed } from './dialog.js';
 import { byId, h, show } from './dom.js';
 import { openEvents } from './events.js';
 import { clock, count } from './format.js';
+import { forgetDetail } from './letter-table.js';
 import { openLetters } from './letters.js';
 import { openOverview } from './overview.js';
 import { go, onPlace, place } from './place.js';
@@ -30,7 +31,7 @@ let current;
 /** @param {boolean} moved */
 function openView(moved) {
   const wanted = place().get('view') ?? 'overview';
-  const name = wanted in VIEWS ? wanted : 'overview';
+  const name = Object.hasOwn(VIEWS, wanted) ? wanted : 'overview';
   if (current?.name !== name) {
     root.replaceChildren();
     const { open, title } = VIEWS[name] ?? { open: openOverview, title: '' };
@@ -50,8 +51,13 @@ function draw(state) {
   const { tone, text } = verdict(state);
   const status = byId('status');
   status.dataset.tone = tone;
+  status.textContent = text;
   // A screen reader is told of changes, not of each second that passes.
-  if (status.textContent !== text) status.textContent = text;
+  const spoken = text.replaceAll(/\d[\d.,]*( ?(ms|s|min|h|days)\b)?/g, '').replaceAll(/\s+/g, ' ');
+  if (byId('spoken').dataset.text !== spoken) {
+    byId('spoken').dataset.text = spoken;
+    byId('spoken').textContent = text;
+  }
   const { live } = state;
   if (live !== undefined) {
     const { database } = live.system;
@@ -71,18 +77,34 @@ function draw(state) {
 async function unlock() {
   if (watched.state.live?.access.unlocked) {
     token.set('');
+    // What was shown goes, too.
+    forgetDetail();
+    current = undefined;
     return watched.look();
   }
   const given = await askToken();
   if (given === undefined) return;
-  token.set(given);
-  /** @type {import('./state.js').Live} */
-  const live = await ask('/api/live');
-  if (!live.access.unlocked) {
-    token.set('');
-    await confirmed({ title: 'That is not the token', text: 'Nothing was unlocked.', action: 'OK' });
-  }
+  const answer = /^[\x20-\x7e]+$/.test(given)
+    ? await tried(given)
+    : 'That is not the token: it has other characters.';
+  if (answer === undefined) token.set(given);
+  else await confirmed({ title: 'Not unlocked', text: answer, action: 'OK' });
   await watched.look();
+}
+
+/**
+ * What is wrong with a token; undefined if it opens.
+ *
+ * @param {string} bearer
+ */
+async function tried(bearer) {
+  try {
+    /** @type {import('./state.js').Live} */
+    const live = await ask('/api/live', { bearer });
+    return live.access.unlocked ? undefined : 'That is not the token.';
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 byId('pause').addEventListener('click', () => {

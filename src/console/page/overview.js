@@ -1,7 +1,7 @@
 import { h, show, table } from './dom.js';
 import { ago, brief, bytes, count, duration, plural, rate } from './format.js';
 import { go, place } from './place.js';
-import { createPlot } from './plot.js';
+import { createPlot, highest } from './plot.js';
 import { lastStoredAt, letterCount, nowOf, recentRate } from './state.js';
 import { isLed } from './verdict.js';
 
@@ -10,13 +10,14 @@ import { isLed } from './verdict.js';
 
 const WINDOWS = [5, 15, 30];
 const POINTS = 150;
+const DOTS_AT_MOST = 2_000;
 
 /** @param {HTMLElement} root */
 export function openOverview(root) {
   const tiles = h('section', { class: 'tiles', 'aria-label': 'At present' });
   const plots = {
     rate: createPlot({ title: 'Events per second', unit: brief, filled: true }),
-    latency: createPlot({ title: 'From commit to stored', unit: duration }),
+    latency: createPlot({ title: 'From insert to stored', unit: duration }),
     backlog: createPlot({ title: 'Backlog', unit: brief, filled: true }),
     age: createPlot({ title: 'Age of the oldest event that waits', unit: duration }),
   };
@@ -64,7 +65,6 @@ function tilesOf(state, live) {
   const stored = lastStoredAt(live);
   const latencies = recentLatencies(state, 60_000);
   const letters = letterCount(live);
-  const unsettled = live.lanes.some(({ inFlight }) => inFlight === null);
   return [
     { title: 'Throughput', value: rate(recentRate(state)), more: 'over ten seconds' },
     {
@@ -75,7 +75,7 @@ function tilesOf(state, live) {
     {
       title: 'Backlog',
       value: backlog === null ? '?' : `${backlog.exact ? '' : 'about '}${brief(backlog.events)}`,
-      more: unsettled ? 'without what is on its way' : 'committed, not stored yet',
+      more: 'committed, not stored yet',
     },
     {
       title: 'Oldest that waits',
@@ -83,12 +83,12 @@ function tilesOf(state, live) {
       more: writersOf(live),
     },
     {
-      title: 'Commit to stored',
+      title: 'Insert to stored',
       value: latencies.length === 0 ? '–' : duration(median(latencies)),
       more:
         latencies.length === 0
           ? 'no event in the last minute'
-          : `median of ${latencies.length}; most ${duration(Math.max(...latencies))}`,
+          : `median of ${latencies.length}; most ${duration(maximum(latencies))}`,
     },
     { title: 'Dead letters', value: count(letters), more: letters === 0 ? 'none waits' : 'await a decision' },
   ];
@@ -121,6 +121,11 @@ function recentLatencies({ samples, live }, windowMs) {
 }
 
 /** @param {number[]} values */
+function maximum(values) {
+  return values.reduce((most, value) => Math.max(most, value), 0);
+}
+
+/** @param {number[]} values */
 function median(values) {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
@@ -137,18 +142,18 @@ function drawAll(plots, state, { live, windowMs }) {
   const rates = ratePoints(state, { ...range, skewMs: live.atMs - nowOf(live) });
   plots.rate.update(
     { ...range, line: rates },
-    `now ${rate(recentRate(state))}, most ${brief(Math.max(0, ...rates.map(({ value }) => value)))}/s`,
+    `now ${rate(recentRate(state))}, most ${brief(highest(rates))}/s`,
   );
-  const dots = samples.flatMap(({ atMs, latenciesMs }) => latenciesMs.map((value) => ({ atMs, value })));
+  const dots = samples
+    .flatMap(({ atMs, latenciesMs }) => latenciesMs.map((value) => ({ atMs, value })))
+    .slice(-DOTS_AT_MOST);
   const middle = samples
     .filter(({ latenciesMs }) => latenciesMs.length > 0)
     .map(({ atMs, latenciesMs }) => ({ atMs, value: median([...latenciesMs]) }));
   const all = dots.map(({ value }) => value);
   plots.latency.update(
     { ...range, line: middle, dots, breakMs: 7_000 },
-    all.length === 0
-      ? 'no event seen'
-      : `median ${duration(median(all))}, most ${duration(Math.max(...all))}`,
+    all.length === 0 ? 'no event seen' : `median ${duration(median(all))}, most ${duration(maximum(all))}`,
   );
   for (const [plot, name, unit] of /** @type {const} */ ([
     [plots.backlog, 'backlog', brief],
@@ -160,9 +165,7 @@ function drawAll(plots, state, { live, windowMs }) {
     const last = line.at(-1)?.value;
     plot.update(
       { ...range, line, breakMs: 7_000 },
-      last === undefined
-        ? 'not known'
-        : `now ${unit(last)}, most ${unit(Math.max(...line.map(({ value }) => value)))}`,
+      last === undefined ? 'not known' : `now ${unit(last)}, most ${unit(highest(line))}`,
     );
   }
 }
@@ -199,9 +202,8 @@ function showRelays(parent, { system: { database }, relay }) {
   }
   const { leadership } = database.value;
   const led = isLed(leadership);
-  const { leader, members, epoch } = leadership;
-  const standbys = members.filter((member) => member !== leader);
-  show(parent, [leader, led, members, epoch, relay], () => [
+  const { leader, standbys, epoch } = leadership;
+  show(parent, [leader, led, standbys, epoch, relay], () => [
     h('h2', {}, 'Relays'),
     led
       ? null
@@ -241,7 +243,8 @@ function showRelays(parent, { system: { database }, relay }) {
 function showRing(parent, { system: { database } }) {
   if (database.kind !== 'seen') return;
   const { ring, nowMs } = database.value;
-  const leaves = ring.map(({ segment, bytes: size, from, to, oldestMs, current }) => ({
+  if (ring.kind !== 'seen') return;
+  const leaves = ring.value.map(({ segment, bytes: size, from, to, oldestMs, current }) => ({
     segment,
     state: current ? 'current' : from === null ? 'empty' : 'used',
     size: from === null && !current ? '' : bytes(size),

@@ -21,7 +21,10 @@ export function payloadButton(query) {
     button.setAttribute('aria-expanded', String(!open));
     button.textContent = open ? 'Show the payload' : 'Hide the payload';
     place.replaceChildren();
-    if (!open) place.append(await look(query));
+    if (open) return;
+    const content = await look(query);
+    // It may have been hidden meanwhile.
+    if (button.getAttribute('aria-expanded') === 'true') place.replaceChildren(content);
   }
   return h('div', {}, button, place);
 }

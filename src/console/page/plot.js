@@ -32,7 +32,7 @@ export function createPlot({ title, unit, filled = false }) {
     const width = Math.max(240, svg.clientWidth || 480);
     svg.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
     const { fromMs, toMs, line, dots = [] } = data;
-    const top = niceTop(Math.max(0, ...line.map(({ value }) => value), ...dots.map(({ value }) => value)));
+    const top = niceTop(Math.max(highest(line), highest(dots)));
     const x = (/** @type {number} */ atMs) => LEFT + ((atMs - fromMs) / (toMs - fromMs)) * (width - LEFT);
     const y = (/** @type {number} */ value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
     svg.replaceChildren(
@@ -66,6 +66,11 @@ export function createPlot({ title, unit, filled = false }) {
       draw();
     },
   };
+}
+
+/** @param {readonly Point[]} points */
+export function highest(points) {
+  return points.reduce((most, { value }) => Math.max(most, value), 0);
 }
 
 /** @param {number} value */

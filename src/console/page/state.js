@@ -96,5 +96,7 @@ export function lastStoredAt({ lanes }) {
 /** @param {Live} live */
 export function letterCount({ system: { database } }) {
   if (database.kind !== 'seen') return 0;
-  return database.value.letters.reduce((sum, { letters }) => sum + letters, 0);
+  return database.value.letters
+    .filter(({ state }) => state === 'parked' || state === 'held')
+    .reduce((sum, { letters }) => sum + letters, 0);
 }

@@ -1,43 +1,59 @@
-import type { RecordedPlace } from '../../inbox/places.ts';
+import type { PlaceWitness } from '../../inbox/places.ts';
 
 export interface Stories {
-  /** What the inbox has recorded from this sequence down, last first, some places at a time. */
-  readonly recorded: (upTo: number) => Promise<readonly RecordedPlace[]>;
-  /** The id of the event that the stream holds there; undefined if it holds none. */
-  readonly stored: (sequence: number) => Promise<string | undefined>;
+  /** The places that the inbox has recorded, from this one down, some at a time, last first. */
+  readonly recorded: (upTo: number) => Promise<readonly number[]>;
+  /** What the inbox says of what the stream holds there; undefined where nothing can be said: the stream holds nothing there. */
+  readonly witness: (sequence: number) => Promise<PlaceWitness | undefined>;
+}
+
+/** How far inbox and stream are of one mind. */
+export interface Agreement {
+  /** The stream holds something else, stored later, at a place that was recorded: it has lost its tail, and grown again. */
+  readonly contradicted: boolean;
+  /** The highest place found that both tell alike, below every contradiction found; undefined if there is none. */
+  readonly agreed: number | undefined;
+}
+
+/** Between two looks it goes back by this much, then twice as much, and so on: it may name an earlier place than the true one. */
+const FIRST_STEP = 100;
+
+export interface CompareRange {
+  /** The first place that was recorded and that the stream may still hold. */
+  readonly lowest: number;
+  readonly upTo: number;
+  /** Something is wrong for certain: look on where the first places say nothing. */
+  readonly thorough: boolean;
 }
 
 /**
- * The last sequence up to which the stream holds what the inbox has recorded, if it holds something else behind it: the
- * stream has lost its tail there, and has grown again since. Undefined if nothing speaks for that: a place that is empty
- * says nothing, because streams delete.
- *
- * Goes back in steps that double, so that it may name an earlier place than the true one; never a later one.
+ * Compares from `upTo` down to `lowest`. Streams delete, so an empty place says nothing. Ends at the first places that agree below all that contradict.
  */
-export async function agreedUpTo(
-  { recorded, stored }: Stories,
-  { first, upTo }: { readonly first: number; readonly upTo: number },
-): Promise<number | undefined> {
+export async function compare(
+  { recorded, witness }: Stories,
+  { lowest, upTo, thorough }: CompareRange,
+): Promise<Agreement> {
   let contradicted = false;
   let from = upTo;
-  for (let step = FIRST_STEP; from >= first; step *= 2) {
-    const places = (await recorded(from)).filter(({ sequence }) => sequence >= first);
+  for (let step = FIRST_STEP; from >= lowest; step *= 2) {
+    const places = (await recorded(from)).filter((sequence) => sequence >= lowest);
     const last = places.at(-1);
     if (last === undefined) break;
-    const ids = await Promise.all(places.map(({ sequence }) => stored(sequence)));
-    const held = places.map(({ sequence, eventIds }, i) => {
-      const id = ids[i];
-      return { sequence, agrees: id === undefined ? undefined : eventIds.has(id) };
-    });
-    const agreed = held.find(({ agrees }) => agrees === true);
-    contradicted ||= held.some(
-      ({ sequence, agrees }) => agrees === false && sequence > (agreed?.sequence ?? 0),
-    );
-    if (agreed !== undefined) return contradicted ? agreed.sequence : undefined;
-    if (!contradicted) return undefined;
-    from = last.sequence - step;
+    const said = await Promise.all(places.map(witness));
+    // From below: what agrees counts only where nothing below it contradicts.
+    let agreed: number | undefined;
+    for (let i = places.length - 1; i >= 0; i--) {
+      if (said[i]?.contradicts) {
+        contradicted = true;
+        break;
+      }
+      if (said[i]?.agrees) agreed = places[i];
+    }
+    contradicted ||= said.some((one) => one?.contradicts === true);
+    const isOver = agreed !== undefined || last === lowest || !(contradicted || thorough);
+    if (isOver) return { contradicted, agreed };
+    // The lowest one is never jumped over.
+    from = Math.max(last - step, lowest);
   }
-  return contradicted ? first - 1 : undefined;
+  return { contradicted, agreed: undefined };
 }
-
-const FIRST_STEP = 100;

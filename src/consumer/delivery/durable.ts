@@ -26,8 +26,17 @@ export interface DurableProgress {
   readonly ackFloor: number;
 }
 
+/** Where a durable that is missing was to begin, whatever its policy says. */
+export interface DurableStart {
+  readonly fromSequence: number;
+}
+
 export interface DurableState {
   readonly progress: DurableProgress;
+  /** When it was made: one of another time has another account. */
+  readonly created: string;
+  /** The first sequence that is its business; undefined where only its policy says so. */
+  readonly start: number | undefined;
   /** The last delivery, to whomever, in the stream's count and in the durable's own. */
   readonly delivered: { readonly streamSequence: number; readonly consumerSequence: number };
   /** What the stream held when it was asked last, which was after the durable. */
@@ -48,6 +57,7 @@ export type DurableOutcome =
   | { readonly kind: 'unsuitable'; readonly error: PostcommitError };
 
 interface RawConsumerInfo {
+  readonly created: string;
   readonly config: Readonly<Record<string, unknown>> & {
     readonly deliver_subject?: string;
     readonly ack_policy?: string;
@@ -75,7 +85,7 @@ const NANOS_PER_MS = 1_000_000;
 export async function provideDurable(
   link: BrokerLink,
   definition: DurableDefinition,
-  last?: DurableProgress,
+  last?: DurableProgress | DurableStart,
 ): Promise<DurableOutcome> {
   const { stream, durable } = definition;
   const askedAtMs = performance.now();
@@ -138,6 +148,7 @@ function isConsumerInfo(info: unknown): info is RawConsumerInfo {
     info.delivered.stream_seq,
     info.delivered.consumer_seq,
   ];
+  if (typeof info.created !== 'string') return false;
   return sequences.every(Number.isSafeInteger) && [filters, backoff].every((list) => isListOrNone(list));
 }
 
@@ -148,10 +159,15 @@ function isListOrNone(value: unknown): boolean {
 function startOf(
   { deliverPolicy }: DurableDefinition,
   { created, lastSequence }: StreamState,
-  last?: DurableProgress,
+  last?: DurableProgress | DurableStart,
 ): DeliverPolicy {
   // As a number: of a durable that has had no ack yet, nothing else says where it began.
   if (last === undefined) return deliverPolicy === 'new' ? { fromSequence: lastSequence + 1 } : deliverPolicy;
+  // One that named its place or time, or began with everything, does so again: the inbox knows what was done.
+  if ('fromSequence' in last)
+    return deliverPolicy === 'new' || deliverPolicy === 'last' || deliverPolicy === 'last-per-subject'
+      ? { fromSequence: Math.min(last.fromSequence, lastSequence + 1) }
+      : deliverPolicy;
   if (last.incarnation !== created) return 'all';
   return { fromSequence: Math.min(last.ackFloor, lastSequence) + 1 };
 }
@@ -192,6 +208,8 @@ function judge(
     kind: 'ready',
     state: {
       progress,
+      created: info.created,
+      start: startIn(info.config),
       delivered: {
         streamSequence: info.delivered.stream_seq,
         consumerSequence: info.delivered.consumer_seq,
@@ -203,6 +221,13 @@ function judge(
       differences: differencesOf(definition, info.config),
     },
   };
+}
+
+function startIn({
+  deliver_policy: policy,
+  opt_start_seq: start,
+}: RawConsumerInfo['config']): number | undefined {
+  return policy === 'by_start_sequence' ? start : undefined;
 }
 
 /**

@@ -53,6 +53,8 @@ export function createIntake(options: IntakeOptions): Intake {
   /** Delivered while the stretch is read, or behind a gap: in the order in which they came. */
   const late: { readonly delivery: Delivery; readonly atMs: number }[] = [];
   let reading = lease !== undefined;
+  /** When the durable was made that the deliveries are of. */
+  let life: string | undefined;
   let highest = 0;
   let consumerSequence = 0;
 
@@ -127,8 +129,18 @@ export function createIntake(options: IntakeOptions): Intake {
     return { stream, subjects, from, to: delivered.streamSequence };
   }
 
+  /** An ack by one that was made anew is taken by the sequence of the stream, where another message may lie now. */
+  function dropFormerDeliveries({ created }: DurableState): void {
+    const isAnother = life !== undefined && life !== created;
+    life = created;
+    for (const job of isAnother ? held.values() : []) {
+      if (job.delivery !== undefined) options.onSettled(job.delivery);
+      job.delivery = undefined;
+    }
+  }
+
   /** Counted higher than the durable has got by now, and sent before it said so: by one that is no more. */
-  function dropFormerLife({ delivered, askedAtMs }: DurableState): void {
+  function dropFormerLate({ delivered, askedAtMs }: DurableState): void {
     for (const { delivery, atMs } of late.splice(0))
       if (atMs < askedAtMs && (delivery.consumerSequence ?? 0) > delivered.consumerSequence)
         options.onSettled(delivery);
@@ -154,9 +166,10 @@ export function createIntake(options: IntakeOptions): Intake {
     },
     async begin(state, signal) {
       forgetWhatIsOver();
+      dropFormerDeliveries(state);
       if (lease === undefined) return undefined;
       reading = true;
-      dropFormerLife(state);
+      dropFormerLate(state);
       try {
         for await (const messages of readStored(link, { ...stretchOf(state), signal }))
           await offerRead(messages, state.delivered.consumerSequence);

@@ -10,9 +10,8 @@ export const relayLeader = onPostgres(
   { name: 'relay-leader', about: 'whether a relay leads, and another stands by' },
   async (session) => {
     const leadership = await whoLeads(session);
-    const { epoch, leader, expiresInMs, members } = leadership;
+    const { epoch, leader, expiresInMs, standbys } = leadership;
     if (isLed(leadership)) {
-      const standbys = members.filter((member) => member !== leader);
       const others =
         standbys.length === 0 ? 'no standby is to be seen' : `standing by: ${standbys.join(', ')}`;
       return ok(`${leader} leads, epoch ${epoch}; ${others}`);
