@@ -37,6 +37,8 @@ describe('what a comparison adds to the log', () => {
   const slots = [1, 2].map((position) => ({
     sequence: position,
     position,
+    replay: false,
+    prefix: null,
     what: 'event' as const,
     unlogged: false,
   }));

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { StoredEvent } from '../../src/event.ts';
 import type { StreamState } from '../../src/jetstream/index.ts';
 import { createDrafter } from '../../src/relay/lane/drafter.ts';
+import type { Replay } from '../../src/relay/lane/lane.ts';
 import { createLaneLetters } from '../../src/relay/lane/lane-letters.ts';
 import { createLaneLog } from '../../src/relay/lane/lane-log.ts';
 import type { Outlet } from '../../src/relay/lane/outlet.ts';
@@ -52,6 +53,13 @@ function createScene({ pending = 0 } = {}) {
   return { letters, drafter, look };
 }
 
+const replayOf = (events: readonly StoredEvent[]): Replay => ({
+  kind: 'replay',
+  events,
+  prefix: null,
+  onRefused: () => undefined,
+});
+
 test('where keys hold, an event that comes while a retry is refused again waits behind it', () => {
   const { letters, drafter, look } = createScene();
   const [head, follower] = [eventAt(1, LIMIT + 1), eventAt(2)];
@@ -75,7 +83,7 @@ test('a request whose time is over while another draft is being written is given
   const draft = look([eventAt(3)]);
   if (typeof draft === 'string') throw new Error(draft);
   const patience = new AbortController();
-  const repeated = drafter.repeat({ kind: 'replay', events: [eventAt(1)] }, patience.signal);
+  const repeated = drafter.repeat(replayOf([eventAt(1)]), patience.signal);
   patience.abort();
   expect(drafter.repeatsWait).toBe(true);
   draft.commit();

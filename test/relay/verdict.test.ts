@@ -9,12 +9,12 @@ function message(sequence: number, position: number | null, source: string | nul
   return { kind: 'message', sequence, source, position, eventId: null, skipped: null, subject: 'a' };
 }
 
-const lost = (position: number) => ({ position, replay: false });
+const lost = (position: number) => ({ position, replay: false, prefix: null });
 const gone = (sequence: number): ReadBack => ({ kind: 'gone', sequence });
 
-const event = (position: number) => ({ position, what: 'event', replay: false });
-const marker = (position: number) => ({ position, what: 'marker', replay: false });
-const voided = (position: number) => ({ position, what: 'void', replay: false });
+const event = (position: number) => ({ position, what: 'event', replay: false, prefix: null });
+const marker = (position: number) => ({ position, what: 'marker', replay: false, prefix: null });
+const voided = (position: number) => ({ position, what: 'void', replay: false, prefix: null });
 
 describe('placement: where each event belongs, by the log', () => {
   test('event i of a plan belongs to its first sequence + i, in position order', () => {
@@ -179,7 +179,7 @@ describe('verdict: what reading the stream back says', () => {
       ours: [10],
       found: [],
       foreign: [12],
-      displaced: [{ position: 3, replay: true }],
+      displaced: [{ position: 3, replay: true, prefix: null }],
     });
   });
 

@@ -1,0 +1,79 @@
+import { lastRows } from '../../batch-log/recover.ts';
+import type { Session } from '../../postgres/session.ts';
+import { answerIfLeading } from '../../requests/requests.ts';
+import type { OperatorContext } from './handling.ts';
+
+/**
+ * How far a replay is, in its request's row: a lane that pauses, or a new leader, goes on from there. Also what somebody
+ * who looks on is shown.
+ */
+export interface Progress {
+  /** Highest position that it may mean, as of its begin: it would have no end beside writers. */
+  readonly end: number;
+  /** Every event up to here is known to have somewhere to go, under its prefix. */
+  readonly checked: number;
+  /** Every lane has what was wished up to this position. */
+  readonly above: number;
+  /** Copies planned. */
+  readonly replayed: number;
+  /** Left out: the stream does not take them as they are. */
+  readonly refused: number;
+  /** Left out: no lane takes their subjects. */
+  readonly misrouted: number;
+  /** The lanes that have the portion behind it already, which ends at `to`: asked again, it may hold other events. */
+  readonly done: readonly string[];
+  readonly to: number | null;
+  /** Of a replay with a rate: nothing is due before, in milliseconds of the Unix epoch on the database's clock. */
+  readonly dueMs: number;
+  /** The stream of a lane that is paused. */
+  readonly waitsFor: string | null;
+}
+
+export interface ReadProgress {
+  readonly progress: Progress;
+  /** Milliseconds of the Unix epoch, on the database's clock. */
+  readonly nowMs: () => number;
+}
+
+/** As it was written down, or as it begins. */
+export async function readProgress(session: Session, id: number): Promise<ReadProgress> {
+  const [row] = await session.query({
+    name: 'postcommit_replay_progress',
+    text: `select result::text, (date_part('epoch', clock_timestamp()) * 1000)::text
+             from postcommit.requests where id = $1`,
+    values: [id],
+  });
+  const readAtMs = performance.now();
+  const written = JSON.parse(row?.[0] ?? '{}') as Partial<Progress>;
+  const end = written.end ?? Math.max(0, ...(await lastRows(session)).map(({ readTo }) => readTo));
+  return {
+    progress: { ...BEGIN, ...written, end },
+    nowMs: () => Number(row?.[1]) + performance.now() - readAtMs,
+  };
+}
+
+const BEGIN: Omit<Progress, 'end'> = {
+  checked: 0,
+  above: 0,
+  replayed: 0,
+  refused: 0,
+  misrouted: 0,
+  done: [],
+  to: null,
+  dueMs: 0,
+  waitsFor: null,
+};
+
+/** False: another epoch leads. */
+export function noteProgress(
+  { session, epoch }: OperatorContext,
+  id: number,
+  result: Progress,
+): Promise<boolean> {
+  return answerIfLeading(session, epoch, { id, result, finished: false });
+}
+
+/** What stays in the row once it is over. */
+export function answerOf({ replayed, refused, misrouted }: Progress) {
+  return { replayed, ...(refused > 0 ? { refused } : {}), ...(misrouted > 0 ? { misrouted } : {}) };
+}
