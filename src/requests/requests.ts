@@ -1,5 +1,5 @@
 import { WITHOUT_STANDBYS } from '../lease/lease.ts';
-import type { Session } from '../postgres/session.ts';
+import type { Session, TextRow } from '../postgres/session.ts';
 
 export type RequestKind = 'retry' | 'discard' | 'replay' | 'adopt' | 'audit' | 'cancel';
 
@@ -20,6 +20,15 @@ export async function ask(session: Session, kind: RequestKind, detail: object): 
   return Number(row?.[0]);
 }
 
+/** Undefined: there is none with this number. */
+export async function requestOf(session: Session, id: number): Promise<OperatorRequest | undefined> {
+  const [row] = await session.query({
+    text: 'select id, kind, detail from postcommit.requests where id = $1',
+    values: [id],
+  });
+  return row && toRequest(row);
+}
+
 /** Requests that nobody has finished, oldest first, but for those that take others back: they come before all. */
 export async function openRequests(session: Session): Promise<OperatorRequest[]> {
   const rows = await session.query({
@@ -27,15 +36,17 @@ export async function openRequests(session: Session): Promise<OperatorRequest[]>
     text: `select id, kind, detail from postcommit.requests where finished_at is null
             order by kind <> 'cancel', id limit 100`,
   });
-  return rows.map(([id, kind, detail]) => {
-    const parsed: unknown = JSON.parse(detail ?? '{}');
-    const isObject = typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed);
-    return {
-      id: Number(id),
-      kind: kind as RequestKind,
-      detail: isObject ? (parsed as Record<string, unknown>) : {},
-    };
-  });
+  return rows.map(toRequest);
+}
+
+function toRequest([id, kind, detail]: TextRow): OperatorRequest {
+  const parsed: unknown = JSON.parse(detail ?? '{}');
+  const isObject = typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed);
+  return {
+    id: Number(id),
+    kind: kind as RequestKind,
+    detail: isObject ? (parsed as Record<string, unknown>) : {},
+  };
 }
 
 /** Writes down what came of a request, or how far it is. False: another epoch leads, and nothing was written. */

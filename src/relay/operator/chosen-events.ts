@@ -22,6 +22,8 @@ export interface ChosenEvent {
 export interface ChosenPage {
   /** In position order. */
   readonly events: readonly ChosenEvent[];
+  /** Rows of the outbox that were looked at for them. */
+  readonly rows: number;
   /** Everything up to this position was looked at. */
   readonly lookedTo: number;
   /** There is nothing more up to the end. */
@@ -32,6 +34,8 @@ export interface ChosenPage {
 export interface Chosen {
   /** None of them lies at or below this position. */
   readonly start: number;
+  /** Of those chosen by sequence: how many the log names. The outbox may not hold all of them any more. */
+  readonly named: number | undefined;
   /** Looks at some hundred rows behind a position, none above `end`. */
   page(options: { above: number; end: number }): Promise<ChosenPage>;
 }
@@ -51,6 +55,7 @@ export async function chooseEvents(session: Session, wish: ReplayDetail): Promis
   const youngerThan = wish.since === undefined ? 0 : await positionBefore(session, wish.since);
   return {
     start: Math.max((wish.fromPosition ?? 1) - 1, youngerThan),
+    named: sequenced?.length,
     async page({ above, end }) {
       const to = Math.min(end, wish.toPosition ?? end);
       const page = await readPage(session, wish, { above, to, sequenced });
@@ -59,7 +64,7 @@ export async function chooseEvents(session: Session, wish: ReplayDetail): Promis
         const stream = await origins.of(row.position);
         if (isOfStream(stream)) events.push({ ...row, stream });
       }
-      return { events, lookedTo: page.lookedTo, last: page.last };
+      return { events, rows: page.looked, lookedTo: page.lookedTo, last: page.last };
     },
   };
 }
@@ -73,6 +78,7 @@ interface PageRequest {
 
 interface Page {
   readonly rows: readonly Omit<ChosenEvent, 'stream'>[];
+  readonly looked: number;
   readonly lookedTo: number;
   readonly last: boolean;
 }
@@ -101,6 +107,7 @@ async function readPage(session: Session, wish: ReplayDetail, request: PageReque
       .filter((row) => row !== facts)
       .map(toRow)
       .sort((a, b) => a.position - b.position),
+    looked,
     lookedTo: end == null ? to : Number(end),
     last: (wanted?.length ?? looked) < ROWS_A_PAGE,
   };

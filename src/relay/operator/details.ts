@@ -14,11 +14,10 @@ export const selectionDetail = z.strictObject({
 const bound = z.int().positive().optional();
 
 /** As UTC, in the years that both clocks know: PostgreSQL has no year 0 and fewer offsets than RFC 3339. */
-const moment = z.iso
+export const moment = z.iso
   .datetime({ offset: true })
   .transform(toUtc)
-  .refine((text) => /^(?!0000)\d{4}-/.test(text), 'the year must be one from 1 to 9999')
-  .optional();
+  .refine((text) => /^(?!0000)\d{4}-/.test(text), 'the year must be one from 1 to 9999');
 
 /** With the microseconds that `created_at` has, and a Date has not. */
 function toUtc(text: string): string {
@@ -36,8 +35,8 @@ export const replayDetail = z
     fromSequence: bound,
     toSequence: bound,
     /** When the event was inserted. */
-    since: moment,
-    until: moment,
+    since: moment.optional(),
+    until: moment.optional(),
     key: z.string().optional(),
     /** Of any of these. */
     keys: z.array(z.string()).min(1).optional(),

@@ -29,26 +29,36 @@ export interface Progress {
   readonly waitsFor: string | null;
 }
 
-export interface ReadProgress {
-  readonly progress: Progress;
-  /** Milliseconds of the Unix epoch, on the database's clock. */
-  readonly nowMs: () => number;
+/** The database's clock, in milliseconds of the Unix epoch. How long its answer took is not known: so late it is at least, and at most. */
+export interface DatabaseClock {
+  atLeast(): number;
+  atMost(): number;
 }
 
-/** As it was written down, or as it begins. */
-export async function readProgress(session: Session, id: number): Promise<ReadProgress> {
+export interface ReadProgress {
+  readonly progress: Progress;
+  readonly clock: DatabaseClock;
+}
+
+/** As it was written down, or as it begins. Undefined: it is over, somebody has cancelled it. */
+export async function readProgress(session: Session, id: number): Promise<ReadProgress | undefined> {
+  const sentAtMs = performance.now();
   const [row] = await session.query({
     name: 'postcommit_replay_progress',
     text: `select result::text, (date_part('epoch', clock_timestamp()) * 1000)::text
-             from postcommit.requests where id = $1`,
+             from postcommit.requests where id = $1 and finished_at is null`,
     values: [id],
   });
+  if (row === undefined) return undefined;
   const readAtMs = performance.now();
-  const written = JSON.parse(row?.[0] ?? '{}') as Partial<Progress>;
+  const written = JSON.parse(row[0] ?? '{}') as Partial<Progress>;
   const end = written.end ?? Math.max(0, ...(await lastRows(session)).map(({ readTo }) => readTo));
   return {
     progress: { ...BEGIN, ...written, end },
-    nowMs: () => Number(row?.[1]) + performance.now() - readAtMs,
+    clock: {
+      atLeast: () => Number(row[1]) + performance.now() - readAtMs,
+      atMost: () => Number(row[1]) + performance.now() - sentAtMs,
+    },
   };
 }
 

@@ -6,7 +6,13 @@ import { type Chosen, chooseEvents } from './chosen-events.ts';
 import type { ReplayDetail } from './details.ts';
 import { answered, type Handling, type OperatorContext } from './handling.ts';
 import { nextPortion } from './next-portion.ts';
-import { answerOf, noteProgress, type Progress, readProgress } from './replay-progress.ts';
+import {
+  answerOf,
+  type DatabaseClock,
+  noteProgress,
+  type Progress,
+  readProgress,
+} from './replay-progress.ts';
 import { countOf, route } from './route.ts';
 
 /** Then other requests have their turn, one that cancels this for instance. */
@@ -53,16 +59,18 @@ export type Step = { readonly kind: 'went-on'; readonly progress: Progress } | H
 
 async function takeTurn(replaying: Replaying, signal: AbortSignal): Promise<Handling> {
   const { context, id, wish } = replaying;
-  const { progress: begin, nowMs } = await readProgress(context.session, id);
+  const read = await readProgress(context.session, id);
+  if (read === undefined) return { kind: 'later' };
+  const { clock } = read;
   const endsAtMs = performance.now() + TURN_MS;
-  let progress = begin;
+  let { progress } = read;
   for (;;) {
     if (signal.aborted) return { kind: 'abandoned' };
-    const waitMs = progress.dueMs - nowMs();
+    const waitMs = progress.dueMs - clock.atLeast();
     if (waitMs > 0) return { kind: 'unfinished', dueInMs: waitMs };
     const isChecked = wish.subjectPrefix === undefined || progress.checked >= progress.end;
     const step = isChecked
-      ? await replayPortion(replaying, progress, nowMs)
+      ? await replayPortion(replaying, progress, clock)
       : await checkPrefix(replaying, progress);
     if (step.kind !== 'went-on') return step;
     progress = step.progress;
@@ -71,17 +79,21 @@ async function takeTurn(replaying: Replaying, signal: AbortSignal): Promise<Hand
   }
 }
 
-async function replayPortion(replaying: Replaying, progress: Progress, nowMs: () => number): Promise<Step> {
-  const { context, wish } = replaying;
+async function replayPortion(replaying: Replaying, progress: Progress, clock: DatabaseClock): Promise<Step> {
+  const { context, id, wish } = replaying;
+  const dueAfter = (copies: number) =>
+    wish.rate === undefined ? 0 : clock.atMost() + (copies / wish.rate) * 1_000;
   const { positions, to, over } = await nextPortion(replaying, progress);
   if (over && positions.length === 0) return answered(answerOf(progress));
   const events = [...(await eventsAt(context.session, positions)).values()];
   const shares = route(context, events, wish.subjectPrefix ?? null);
-  const planned = await planShares(replaying, { ...progress, to }, shares);
+  const portion = { ...progress, to, dueMs: dueAfter(events.length) };
+  // A leader that dies once it has planned them leaves no more to the next one than the rate allows.
+  if (wish.rate !== undefined && !(await noteProgress(context, id, portion))) return { kind: 'fenced' };
+  const planned = await planShares(replaying, portion, shares);
   if (planned.kind !== 'went-on') return planned;
   const { replayed, refused, misrouted } = planned.progress;
   const left = events.length - countOf(shares);
-  const copies = replayed - progress.replayed;
   return {
     kind: 'went-on',
     progress: {
@@ -93,7 +105,7 @@ async function replayPortion(replaying: Replaying, progress: Progress, nowMs: ()
       done: [],
       to: null,
       waitsFor: null,
-      dueMs: wish.rate === undefined ? 0 : nowMs() + (copies / wish.rate) * 1_000,
+      dueMs: dueAfter(replayed - progress.replayed),
     },
   };
 }
