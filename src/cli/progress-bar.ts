@@ -134,7 +134,8 @@ function createPace(): Pace {
     get leftMs() {
       const span = ends();
       const [from, to] = [span && shareOf(span.first.state), span && shareOf(span.last.state)];
-      if (span === undefined || from === undefined || to === undefined || to <= from) return undefined;
+      if (span === undefined || from === undefined || to === undefined || to <= from || to === 1)
+        return undefined;
       return ((1 - to) / (to - from)) * span.ms;
     },
   };

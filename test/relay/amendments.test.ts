@@ -50,6 +50,31 @@ describe('what a comparison adds to the log', () => {
     ]);
   });
 
+  test('new slots for what lost its own: a row for the events, and one for the copies of each prefix', () => {
+    const displaced = [
+      { position: 1, replay: false, prefix: null },
+      { position: 1, replay: true, prefix: 'b' },
+      { position: 2, replay: true, prefix: 'a' },
+      { position: 3, replay: true, prefix: null },
+      { position: 4, replay: true, prefix: 'a' },
+    ];
+    const compared = reconciliation([last], { decided: 9, settledTo: 9, displaced });
+    const { rows, refill } = amend(logBehind(last, 9), compared, { slots: [], believed: 2 });
+    expect(rows.map((row) => [row.kind, row.subjectPrefix, row.firstSequence, row.positions])).toEqual([
+      ['again', null, 10, [1, 1]],
+      ['replay', null, 11, [3, 3]],
+      ['replay', 'a', 12, [2, 2, 4, 4]],
+      ['replay', 'b', 14, [1, 1]],
+    ]);
+    expect(refill.map(({ sequence, position, prefix }) => [sequence, position, prefix])).toEqual([
+      [10, 1, null],
+      [11, 3, null],
+      [12, 2, 'a'],
+      [13, 4, 'a'],
+      [14, 1, 'b'],
+    ]);
+  });
+
   test('nothing, if as much is stored as it says', () => {
     const compared = reconciliation([last], { decided: 2, settledTo: 2 });
     expect(amend(logBehind(last, 2), compared, { slots: [], believed: 2 }).rows).toEqual([]);
