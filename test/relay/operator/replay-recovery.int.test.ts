@@ -52,6 +52,20 @@ async function countsOf(stage: Stage): Promise<{ own: number[]; copies: number[]
   return counts;
 }
 
+/** As a leader of before has sent it, but without a message id. */
+async function publishCopy(stage: Stage, position: number): Promise<void> {
+  const [known] = await stage.messages();
+  const { rows } = await stage.pool.query(
+    'select event_id, subject, payload from postcommit.outbox where position = $1',
+    [position],
+  );
+  const headers = natsHeaders();
+  headers.set('Postcommit-Source', known?.source ?? '');
+  headers.set('Postcommit-Position', String(position));
+  headers.set('Postcommit-Event-Id', rows[0].event_id);
+  await stage.jsm.jetstream().publish(`${PREFIX}.${rows[0].subject}`, rows[0].payload, { headers });
+}
+
 const once = (count: number) => Array.from({ length: count }, () => 1);
 /** With holes for those that have no copy. */
 const onceEach = (positions: readonly number[]) => {
@@ -124,6 +138,53 @@ test.each(ORDERINGS)(
     if (ordering === 'stream') expect(await stage.faults()).toEqual([]);
   },
 );
+
+test.each(ORDERINGS)(
+  'what of such copies is in the stream already is not sent again (%s)',
+  async (ordering) => {
+    await using stage = await openReplayStage({ natsUrl: nats.url });
+    const lane = { ...stage.lane, ordering };
+    {
+      await using relay = await stage.startRelay({ lane });
+      await writeKeyed(stage, 10);
+      await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(10);
+      await relay.relay.stop();
+    }
+    await planCopies(stage.pool, { stream: stage.stream, positions: [3, 4, 9], prefix: PREFIX });
+    // Without a message id: nothing but what lies in the stream can tell.
+    await publishCopy(stage, 3);
+    await using relay = await stage.startRelay({ lane });
+    await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(13);
+    await stage.write(1);
+    await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(14);
+    expect(await countsOf(stage)).toEqual({ own: once(11), copies: onceEach([3, 4, 9]) });
+    expect(await relay.count('duplicateAcks')).toBe(0);
+  },
+);
+
+test('an event whose own subject begins with the prefix is not taken for its copy, nor the copy for it', async () => {
+  await using stage = await openReplayStage({ natsUrl: nats.url });
+  const subjects = [...stage.lane.subjects, `${PREFIX}.${PREFIX}.${stage.stream}.>`];
+  await stage.jsm.streams.update(stage.stream, { subjects });
+  const lane = { stream: stage.stream, subjects, ordering: 'key' as const };
+  const subject = `${PREFIX}.${stage.stream}.event`;
+  {
+    await using relay = await stage.startRelay({ lane });
+    await stage.write(2, { subject });
+    await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(2);
+    await relay.relay.stop();
+  }
+  await planCopies(stage.pool, { stream: stage.stream, positions: [1], prefix: PREFIX });
+  // As if nothing were known of what is stored: event and copy are both in doubt.
+  await stage.pool.query('update postcommit.batches set settled_batch = null, settled_to = null');
+  await using _relay = await stage.startRelay({ lane });
+  await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(3);
+  expect((await stage.messages()).map((message) => message.subject)).toEqual([
+    subject,
+    subject,
+    `${PREFIX}.${subject}`,
+  ]);
+});
 
 test.each(ORDERINGS)(
   'a lost tail with events and copies of them is healed under the subjects of both (%s)',
@@ -266,13 +327,7 @@ test('a copy that the log has forgotten (a failover) is not taken for its event,
     await relay.relay.stop();
   }
   await writeKeyed(stage, 1);
-  const [known] = await stage.messages();
-  const { rows } = await stage.pool.query('select event_id from postcommit.outbox where position = 4');
-  const headers = natsHeaders();
-  headers.set('Postcommit-Source', known?.source ?? '');
-  headers.set('Postcommit-Position', '4');
-  headers.set('Postcommit-Event-Id', rows[0].event_id);
-  await stage.jsm.jetstream().publish(`${PREFIX}.${stage.subject}`, 'event 1', { headers });
+  await publishCopy(stage, 4);
   await using _relay = await stage.startRelay({ lane: stage.lane });
   await expect.poll(stage.lastSequence, { timeout: 10_000 }).toBe(5);
   expect(await countsOf(stage)).toEqual({ own: once(4), copies: onceEach([4]) });
