@@ -51,16 +51,21 @@ export async function coverageOf(
     const first = await firstBatchReading(session, { stream, batch, openFrom: from });
     const end = reopened ? batch : await lastBatchBelow(session, { stream, batch, position: to });
     const [name, covers] = originals === true ? ORIGINALS : EVERYTHING;
-    const [row] = await session.query({
-      name,
-      text: `select (${covers}) * int8multirange(int8range($4, $5, '[]'))
-               from postcommit.batches where stream = $1 and batch between $2 and $3`,
-      values: [stream, first, end, from, Math.max(from, to)],
-    });
-    covered.push(parseMultirange(row?.[0] ?? '{}'));
+    for (let low = first; low <= end; low += BATCHES_AT_ONCE) {
+      const [row] = await session.query({
+        name,
+        text: `select (${covers}) * int8multirange(int8range($4, $5, '[]'))
+                 from postcommit.batches where stream = $1 and batch between $2 and $3`,
+        values: [stream, low, Math.min(end, low + BATCHES_AT_ONCE - 1), from, Math.max(from, to)],
+      });
+      covered.push(parseMultirange(row?.[0] ?? '{}'));
+    }
   }
   return unionOf(covered);
 }
+
+/** Of a statement that others wait for: a log may have millions of rows. */
+const BATCHES_AT_ONCE = 20_000;
 
 const EVERYTHING = [
   'postcommit_coverage',

@@ -35,12 +35,8 @@ function prefixFault(
 ): string | undefined {
   if (dead || stream === undefined) return undefined;
   const under = subjectUnder(prefix, subject);
-  if (!isSubject(under)) return tooLong(position, under);
+  if (!isSubject(under))
+    return `under the prefix the subject of the event at position ${position} has ${Buffer.byteLength(under)} bytes, and 255 are allowed; nothing was published. Take a shorter one`;
   if (isTaken(under)) return undefined;
   return `no lane takes '${under}', of the event at position ${position}; nothing was published. Add '${prefix}.>' to POSTCOMMIT_SUBJECTS (or a lane for it) and to the stream's subjects, and restart the relay`;
-}
-
-/** Of an event whose subject is one without the prefix. */
-export function tooLong(position: number, under: string): string {
-  return `under the prefix the subject of the event at position ${position} has ${Buffer.byteLength(under)} bytes, and 255 are allowed; nothing was published. Take a shorter one`;
 }

@@ -61,12 +61,17 @@ export async function chooseEvents(session: Session, wish: ReplayDetail): Promis
       const page = await readPage(session, wish, { above, to, sequenced });
       const events: ChosenEvent[] = [];
       for (const row of page.rows.filter(({ subject }) => matches(subject))) {
-        const stream = await origins.of(row.position);
+        const stream = row.dead ? undefined : (row.retriedOn ?? (await origins.of(row.position)));
         if (isOfStream(stream)) events.push({ ...row, stream });
       }
       return { events, rows: page.looked, lookedTo: page.lookedTo, last: page.last };
     },
   };
+}
+
+interface Row extends Omit<ChosenEvent, 'stream'> {
+  /** The stream of its retry, long after its neighbours were planned. */
+  readonly retriedOn: string | undefined;
 }
 
 interface PageRequest {
@@ -77,7 +82,7 @@ interface PageRequest {
 }
 
 interface Page {
-  readonly rows: readonly Omit<ChosenEvent, 'stream'>[];
+  readonly rows: readonly Row[];
   readonly looked: number;
   readonly lookedTo: number;
   readonly last: boolean;
@@ -106,7 +111,8 @@ async function readPage(session: Session, wish: ReplayDetail, request: PageReque
     rows: rows
       .filter((row) => row !== facts)
       .map(toRow)
-      .sort((a, b) => a.position - b.position),
+      .sort((a, b) => a.position - b.position)
+      .filter(({ position }, i, all) => position !== all[i - 1]?.position), // Twins: the log knows one of them.
     looked,
     lookedTo: end == null ? to : Number(end),
     last: (wanted?.length ?? looked) < ROWS_A_PAGE,
@@ -131,20 +137,20 @@ function pageStatement(where: string): string {
              where ${where} and ($2::int8 is null or position <= $2) order by position limit ${ROWS_A_PAGE})
           select p.position::text, p.bytes::text, p.subject,
                  to_char(p.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-                 exists (select from postcommit.dead_letters d where d.consumer is null and d.position = p.position
-                            and d.state in ('marking', 'parked', 'held', 'discarded'))::text
-            from page p
-           where ($3::timestamptz is null or created_at >= $3) and ($4::timestamptz is null or created_at < $4)
-             and ($5::text[] is null or key = any($5))
-          union all select null, count(*)::text, max(position)::text, null, null from page`;
+                 (d.state in ('marking', 'parked', 'held', 'discarded'))::text, d.stream
+            from page p left join postcommit.dead_letters d on d.consumer is null and d.position = p.position
+           where ($3::timestamptz is null or p.created_at >= $3) and ($4::timestamptz is null or p.created_at < $4)
+             and ($5::text[] is null or p.key = any($5))
+          union all select null, count(*)::text, max(position)::text, null, null, null from page`;
 }
 
-function toRow([position, bytes, subject, insertedAt, dead]: readonly (string | null)[]) {
+function toRow([position, bytes, subject, insertedAt, dead, stream]: readonly (string | null)[]): Row {
   return {
     position: Number(position),
     bytes: Number(bytes),
     subject: subject as string,
     insertedAt: insertedAt as string,
     dead: dead === 'true',
+    retriedOn: dead === 'false' ? (stream ?? undefined) : undefined,
   };
 }

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { lastRows } from '../../batch-log/recover.ts';
 import type { Session } from '../../postgres/session.ts';
 import { answerIfLeading } from '../../requests/requests.ts';
@@ -40,6 +41,21 @@ export interface ReadProgress {
   readonly clock: DatabaseClock;
 }
 
+const count = z.int().nonnegative().default(0);
+
+const writtenProgress = z.object({
+  end: z.int().optional(),
+  checked: count,
+  above: count,
+  replayed: count,
+  refused: count,
+  misrouted: count,
+  done: z.array(z.string()).default([]),
+  to: z.int().nullable().default(null),
+  dueMs: z.number().default(0),
+  waitsFor: z.string().nullable().default(null),
+});
+
 /** As it was written down, or as it begins. Undefined: it is over, somebody has cancelled it. */
 export async function readProgress(session: Session, id: number): Promise<ReadProgress | undefined> {
   const sentAtMs = performance.now();
@@ -51,28 +67,17 @@ export async function readProgress(session: Session, id: number): Promise<ReadPr
   });
   if (row === undefined) return undefined;
   const readAtMs = performance.now();
-  const written = JSON.parse(row[0] ?? '{}') as Partial<Progress>;
+  // Whoever may ask may also write into this column: what is no progress is none.
+  const written = writtenProgress.safeParse(JSON.parse(row[0] ?? '{}')).data ?? writtenProgress.parse({});
   const end = written.end ?? Math.max(0, ...(await lastRows(session)).map(({ readTo }) => readTo));
   return {
-    progress: { ...BEGIN, ...written, end },
+    progress: { ...written, end },
     clock: {
       atLeast: () => Number(row[1]) + performance.now() - readAtMs,
       atMost: () => Number(row[1]) + performance.now() - sentAtMs,
     },
   };
 }
-
-const BEGIN: Omit<Progress, 'end'> = {
-  checked: 0,
-  above: 0,
-  replayed: 0,
-  refused: 0,
-  misrouted: 0,
-  done: [],
-  to: null,
-  dueMs: 0,
-  waitsFor: null,
-};
 
 /** False: another epoch leads. */
 export function noteProgress(

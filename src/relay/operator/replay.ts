@@ -60,7 +60,7 @@ export type Step = { readonly kind: 'went-on'; readonly progress: Progress } | H
 async function takeTurn(replaying: Replaying, signal: AbortSignal): Promise<Handling> {
   const { context, id, wish } = replaying;
   const read = await readProgress(context.session, id);
-  if (read === undefined) return { kind: 'later' };
+  if (read === undefined) return { kind: 'later' }; // It was open when this round began.
   const { clock } = read;
   const endsAtMs = performance.now() + TURN_MS;
   let { progress } = read;

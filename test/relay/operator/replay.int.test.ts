@@ -328,3 +328,32 @@ test('portions are bounded in bytes: large events do not fill the memory', async
   const rows = await replayRows(stage.pool, stage.stream);
   expect(Math.max(...rows.map(({ events }) => events))).toBeLessThanOrEqual(9);
 });
+
+test('a dead letter that was retried is an event like others, though it was planned long after its neighbours', async () => {
+  await using stage = await openStage({ natsUrl: nats.url, config: { max_msg_size: 5_000 } });
+  await using _relay = await stage.startRelay();
+  await stage.write(2);
+  await stage.write(1, { payload: 'x'.repeat(10_000) });
+  await stage.write(2);
+  await untilLetters(stage.pool, [[3, 'parked']]);
+  await stage.jsm.streams.update(stage.stream, { max_msg_size: -1 });
+  expect(await askLeader(stage.pool, 'retry')).toMatchObject({ retried: 1 });
+  await untilLetters(stage.pool, [[3, 'resolved']]);
+  expect(await askLeader(stage.pool, 'replay', { fromPosition: 2, toPosition: 4 })).toEqual({ replayed: 3 });
+  expect(await positionsBehind(stage, 5, 3)).toEqual([2, 3, 4]);
+  await stage.pool.query('delete from postcommit.dead_letters'); // Pruned past the retention.
+  expect(await askLeader(stage.pool, 'replay', { fromPosition: 3, toPosition: 3 })).toEqual({ replayed: 1 });
+});
+
+test('what an operator writes into the place of the progress is not believed, and ends no leadership', async () => {
+  await using stage = await openStage({ natsUrl: nats.url });
+  await using relay = await stage.startRelay();
+  await stage.write(3);
+  await stage.untilDrained();
+  const { rows } = await stage.pool.query(
+    `insert into postcommit.requests (kind, detail, result)
+     values ('replay', '{"fromPosition": 1}', '{"above": "far", "replayed": -5}') returning id::int`,
+  );
+  expect(await untilFinished(stage.pool, rows[0].id)).toEqual({ replayed: 3 });
+  expect(relay.relay.status().epoch).toBe(1);
+});
