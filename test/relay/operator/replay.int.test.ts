@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { consume } from '../../../src/consumer/index.ts';
 import type { EmbeddedNats } from '../../../src/embedded/index.ts';
 import { openStage, type Stage } from '../../guarantees/stage.ts';
 import { askLeader, readLetters, untilLetters } from '../../support/dead-letters.ts';
@@ -356,4 +357,38 @@ test('what an operator writes into the place of the progress is not believed, an
   );
   expect(await untilFinished(stage.pool, rows[0].id)).toEqual({ replayed: 3 });
   expect(relay.relay.status().epoch).toBe(1);
+});
+
+test('an inbox that has seen an event knows its copy under a prefix; a consumer of the prefix sees the past once', async () => {
+  await using stage = await openReplayStage({ natsUrl: nats.url });
+  await using _relay = await stage.startRelay({ lane: stage.lane });
+  await stage.write(5, { key: 'a' });
+  await stage.untilDrained();
+  const start = async (durable: string, ...subjects: string[]) => {
+    const received: string[] = [];
+    const filter = subjects.length === 0 ? {} : { subjects };
+    const options = { nats: nats.url, stream: stage.stream, durable, db: stage.pool, ...filter };
+    const consumer = await consume(options, ({ subject, id }) => void received.push(`${subject} ${id}`));
+    return { received, consumer };
+  };
+  const everything = await start('everything');
+  const rebuild = await start('rebuild', `${PREFIX}.${stage.stream}.>`);
+  await expect.poll(() => everything.received.length, { timeout: 20_000 }).toBe(5);
+  for (let time = 1; time <= 2; time++)
+    expect(await askLeader(stage.pool, 'replay', { fromPosition: 1, subjectPrefix: PREFIX })).toEqual({
+      replayed: 5,
+    });
+  await stage.write(1, { key: 'a' });
+  await expect.poll(() => everything.received.length, { timeout: 20_000 }).toBe(6);
+  await expect.poll(() => rebuild.received.length, { timeout: 20_000 }).toBe(5);
+  await everything.consumer.stop();
+  await rebuild.consumer.stop();
+  expect(rebuild.received).toEqual(everything.received.slice(0, 5).map((line) => `${PREFIX}.${line}`));
+  const { rows } = await stage.pool.query(
+    'select consumer, count(*)::int from postcommit.inbox group by consumer order by consumer',
+  );
+  expect(rows).toEqual([
+    { consumer: 'everything', count: 6 },
+    { consumer: 'rebuild', count: 5 },
+  ]);
 });
