@@ -1,4 +1,5 @@
-import { createStyle, cutTo, grouped } from '../demo/style.ts';
+import { createStyle, cutTo } from '../demo/style.ts';
+import { countText, durationText, shareText } from '../quantities.ts';
 import type { CliContext } from './context.ts';
 
 /** How far something is. */
@@ -77,13 +78,15 @@ function wordsOf(state: ProgressState, pace: Pace): string[] {
   const { count, total, unit, note } = state;
   const share = shareOf(state);
   const words: string[] = [];
-  if (share !== undefined) words.push(`${Math.floor(share * 100)} %`);
+  if (share !== undefined) words.push(shareText(share));
   words.push(
-    total === undefined ? `${grouped(count)} ${unit}` : `${grouped(count)} of ${grouped(total)} ${unit}`,
+    total === undefined
+      ? `${countText(count)} ${unit}`
+      : `${countText(count)} of ${countText(total)} ${unit}`,
   );
   if (note !== undefined) return [...words, note];
-  if (pace.perSecond !== undefined) words.push(`${grouped(Math.round(pace.perSecond))}/s`);
-  if (pace.leftMs !== undefined) words.push(`${durationOf(pace.leftMs)} left`);
+  if (pace.perSecond !== undefined) words.push(`${countText(pace.perSecond)}/s`);
+  if (pace.leftMs !== undefined) words.push(`${durationText(pace.leftMs)} left`);
   return words;
 }
 
@@ -92,15 +95,6 @@ const WIDTH = 20;
 function barOf(share: number): string {
   const filled = Math.round(share * WIDTH);
   return `[${'#'.repeat(filled)}${'-'.repeat(WIDTH - filled)}]`;
-}
-
-/** `5 s`, `2 min 10 s`, `3 h 05 min`. */
-function durationOf(ms: number): string {
-  const seconds = Math.ceil(ms / 1_000);
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, '0')} s`;
-  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
 }
 
 /** How fast it goes, of late. */

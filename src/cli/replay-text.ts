@@ -1,5 +1,7 @@
+import { counted, countText } from '../quantities.ts';
 import type { ReplayDetail } from '../relay/operator/details.ts';
-import { type LeaderAnswer, noAnswer } from './ask-leader.ts';
+import type { LeaderAnswer } from '../requests/ask-leader.ts';
+import { noAnswer } from './ask-leader.ts';
 import type { Followed } from './follow-request.ts';
 import type { ProgressState } from './progress-bar.ts';
 import type { Place, ReplayCount } from './replay-count.ts';
@@ -15,21 +17,21 @@ export interface Description {
 /** What a dry run says. */
 export function describeCount(count: ReplayCount, { subjectPrefix }: ReplayDetail): string[] {
   const { events, from, to, streams, deadLetters, unpublished, gone } = count;
-  const lines = [`${grouped(events)} events would be published again`];
+  const lines = [`${counted(events, 'event')} would be published again`];
   if (from !== null && to !== null) lines.push(`  from  ${placeText(from)}`, `  to    ${placeText(to)}`);
   for (const share of streams)
     lines.push(
-      `${grouped(share.events).padStart(12)}  of stream ${share.stream}, positions ${share.from} to ${share.to}`,
+      `${countText(share.events).padStart(12)}  of stream ${share.stream}, positions ${share.from} to ${share.to}`,
     );
   if (subjectPrefix !== undefined)
     lines.push(
       `on ${subjectPrefix}.<subject>; whether a lane takes these, the relay says before it publishes`,
     );
-  if (deadLetters > 0) lines.push(`${grouped(deadLetters)} more are dead letters, and left out`);
-  if (unpublished > 0) lines.push(`${grouped(unpublished)} more were not published yet, and are left out`);
+  if (deadLetters > 0) lines.push(`${countText(deadLetters)} more are dead letters, and left out`);
+  if (unpublished > 0) lines.push(`${countText(unpublished)} more were not published yet, and are left out`);
   if ((gone ?? 0) > 0)
     lines.push(
-      `${grouped(gone ?? 0)} more were at these sequences, and the outbox does not hold them any more`,
+      `${countText(gone ?? 0)} more were at these sequences, and the outbox does not hold them any more`,
     );
   lines.push(outboxText(count));
   return lines;
@@ -94,15 +96,15 @@ function describeResult(result: Result, request: number): Description {
       ? []
       : [`Request ${request} was cancelled by request ${result.cancelledBy}.`]),
     ...(refused > 0
-      ? [`${grouped(refused)} were left out: the stream does not take them as they are (too large?).`]
+      ? [`${countText(refused)} were left out: the stream does not take them as they are (too large?).`]
       : []),
-    ...(misrouted > 0 ? [`${grouped(misrouted)} were left out: no lane takes their subjects.`] : []),
+    ...(misrouted > 0 ? [`${countText(misrouted)} were left out: no lane takes their subjects.`] : []),
   ];
   return { data: [publishedText(result)], message: left.length === 0 ? undefined : left.join('\n') };
 }
 
 function publishedText(result: Result): string {
-  return `${grouped(numberIn(result, 'replayed'))} events published again`;
+  return `${counted(numberIn(result, 'replayed'), 'event')} published again`;
 }
 
 export function describeCancelled(answer: LeaderAnswer, request: number): Description {
@@ -118,8 +120,4 @@ export function describeCancelled(answer: LeaderAnswer, request: number): Descri
 function numberIn(result: Result, name: string): number {
   const value = result[name];
   return typeof value === 'number' ? value : 0;
-}
-
-function grouped(value: number): string {
-  return value.toLocaleString('en-US');
 }

@@ -3,9 +3,11 @@ import type { Command } from 'commander';
 import { watchStopSignals } from '../daemon/stop-signals.ts';
 import { PostcommitError } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
+import { countText } from '../quantities.ts';
 import type { ReplayDetail } from '../relay/operator/details.ts';
+import { askLeader } from '../requests/ask-leader.ts';
 import { ask, requestOf } from '../requests/requests.ts';
-import { askLeader, withOperatorSession } from './ask-leader.ts';
+import { withOperatorSession } from './ask-leader.ts';
 import { confirm } from './confirm.ts';
 import { type CliContext, printLine } from './context.ts';
 import { EXIT, EXIT_CODES_HELP } from './exit-codes.ts';
@@ -108,7 +110,7 @@ const ASKED_ABOVE = 10_000;
 
 async function isConfirmed({ command, context, flags }: Running, events: number): Promise<boolean> {
   if (events <= ASKED_ABOVE || flags.yes === true) return true;
-  const number = events.toLocaleString('en-US');
+  const number = countText(events);
   const answer = await confirm(context, `Publish ${number} events again?`);
   if (answer === undefined)
     command.error(`error: ${number} events are many, and nobody is here to be asked: add --yes`, {

@@ -30,7 +30,7 @@ test('events are published again, and the request says who asked for what and wh
   await stage.write(1, { key: 'b' });
   await stage.untilDrained();
   const own = await replay(stage, '--key', 'b', '--from-position', '2');
-  expect(own).toEqual({ code: 0, stdout: '1 events published again\n', stderr: '' });
+  expect(own).toEqual({ code: 0, stdout: '1 event published again\n', stderr: '' });
   const copies = await replay(stage, '--key', 'a', '--key', 'b', '--subject-prefix', PREFIX, '--json');
   expect([copies.code, copies.stderr]).toEqual([0, '']);
   expect(JSON.parse(copies.stdout)).toEqual({
@@ -78,7 +78,7 @@ test('what is left out is told, and is a failure', async () => {
   await stage.untilDrained();
   await stage.jsm.streams.update(stage.stream, { max_msg_size: 5_000 });
   const { code, stdout, stderr } = await replay(stage, '--all');
-  expect([code, stdout]).toEqual([1, '1 events published again\n']);
+  expect([code, stdout]).toEqual([1, '1 event published again\n']);
   expect(stderr).toContain('1 were left out: the stream does not take them as they are');
 });
 

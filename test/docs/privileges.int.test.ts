@@ -83,7 +83,7 @@ test('the operator of the page may have events published again, look on and end 
     .toContain('"finished":true,"result":{"replayed":1}');
   const asked = await replay('--subject', 'events.again', '--no-wait');
   const request = asked.stdout.replace('request ', '').trim();
-  expect(await replay('--follow', request)).toMatchObject({ code: 0, stdout: '1 events published again\n' });
+  expect(await replay('--follow', request)).toMatchObject({ code: 0, stdout: '1 event published again\n' });
   expect(await replay('--cancel', request)).toMatchObject({
     code: 1,
     stderr: expect.stringContaining('is finished'),
