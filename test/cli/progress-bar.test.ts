@@ -118,7 +118,7 @@ test('the pace is that of the last ten seconds', () => {
   for (let second = 0; second <= 20; second++)
     rig.at(second * 1_000, {
       count: second <= 10 ? second * 1_000 : 10_000 + (second - 10) * 10,
-      total: 20_000,
+      total: 20_200,
     });
   expect(rig.written.at(-1)).toContain('  10/s  17 min left');
 });
