@@ -25,6 +25,8 @@ export interface Batch {
   /** Every row up to this batch number was settled at the time; null in `stream` ordering. */
   readonly settledBatch: number | null;
   readonly positions: PositionRanges;
+  /** Of a `replay`: its messages go to `<prefix>.<subject of the event>`; null: to the subject itself. */
+  readonly subjectPrefix: string | null;
   readonly parked: PositionRanges;
   readonly readTo: number;
   readonly openFrom: number;

@@ -46,14 +46,14 @@ export async function planIfLeading(
 }
 
 const COLUMNS = `stream, incarnation, batch, epoch, ordering, kind, first_sequence, last_sequence, settled_to,
-  settled_batch, positions, parked, read_to, open_from`;
+  settled_batch, positions, parked, read_to, open_from, subject_prefix`;
 
 /** The hot path: prepared, and without JSON. */
 function insertOne(row: Batch) {
   return {
     name: 'postcommit_plan',
     text: `insert into postcommit.batches (${COLUMNS})
-           select $1, $2, $3, epoch, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+           select $1, $2, $3, epoch, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
              from postcommit.lease where epoch = $4
            returning 1`,
     values: [
@@ -71,6 +71,7 @@ function insertOne(row: Batch) {
       formatMultirange(row.parked),
       row.readTo,
       row.openFrom,
+      row.subjectPrefix,
     ],
   };
 }
@@ -87,11 +88,11 @@ function insertAll(rows: readonly Batch[], letters: readonly NewLetter[], retrie
               where d.consumer is null and d.position = r.position)
            insert into postcommit.batches (${COLUMNS})
            select r.stream, r.incarnation, r.batch, chair.epoch, r.ordering, r.kind, r.first_sequence, r.last_sequence,
-                  r.settled_to, r.settled_batch, r.positions, r.parked, r.read_to, r.open_from
+                  r.settled_to, r.settled_batch, r.positions, r.parked, r.read_to, r.open_from, r.subject_prefix
              from chair, jsonb_to_recordset($2::jsonb)
                as r(stream text, incarnation text, batch int8, ordering text, kind text, first_sequence int8,
                     last_sequence int8, settled_to int8, settled_batch int8, positions int8multirange,
-                    parked int8multirange, read_to int8, open_from int8)
+                    parked int8multirange, read_to int8, open_from int8, subject_prefix text)
            returning 1`,
     values: [
       rows[0]?.epoch,
@@ -117,5 +118,6 @@ function toRecord(row: Batch): object {
     parked: formatMultirange(row.parked),
     read_to: row.readTo,
     open_from: row.openFrom,
+    subject_prefix: row.subjectPrefix,
   };
 }

@@ -36,29 +36,45 @@ export interface CoverageBounds {
    * as well, up to the end of the log.
    */
   readonly reopened: boolean;
+  /** Only what was planned to be stored, and no copies: what is dead or held is left out. */
+  readonly originals?: true;
 }
 
 /** Which positions between two bounds the plans of these streams hold, or leave out on purpose. */
 export async function coverageOf(
   session: Session,
   streams: readonly Pick<Batch, 'stream' | 'batch'>[],
-  { from, to, reopened }: CoverageBounds,
+  { from, to, reopened, originals }: CoverageBounds,
 ): Promise<PositionRanges> {
   const covered: PositionRanges[] = [];
   for (const { stream, batch } of streams) {
     const first = await firstBatchReading(session, { stream, batch, openFrom: from });
     const end = reopened ? batch : await lastBatchBelow(session, { stream, batch, position: to });
-    const [row] = await session.query({
-      name: 'postcommit_coverage',
-      text: `select (coalesce(range_agg(positions), '{}') + coalesce(range_agg(parked), '{}'))
-                    * int8multirange(int8range($4, $5, '[]'))
-               from postcommit.batches where stream = $1 and batch between $2 and $3`,
-      values: [stream, first, end, from, Math.max(from, to)],
-    });
-    covered.push(parseMultirange(row?.[0] ?? '{}'));
+    const [name, covers] = originals === true ? ORIGINALS : EVERYTHING;
+    for (let low = first; low <= end; low += BATCHES_AT_ONCE) {
+      const [row] = await session.query({
+        name,
+        text: `select (${covers}) * int8multirange(int8range($4, $5, '[]'))
+                 from postcommit.batches where stream = $1 and batch between $2 and $3`,
+        values: [stream, low, Math.min(end, low + BATCHES_AT_ONCE - 1), from, Math.max(from, to)],
+      });
+      covered.push(parseMultirange(row?.[0] ?? '{}'));
+    }
   }
   return unionOf(covered);
 }
+
+/** Of a statement that others wait for: a log may have millions of rows. */
+const BATCHES_AT_ONCE = 20_000;
+
+const EVERYTHING = [
+  'postcommit_coverage',
+  `coalesce(range_agg(positions), '{}') + coalesce(range_agg(parked), '{}')`,
+] as const;
+const ORIGINALS = [
+  'postcommit_originals',
+  `coalesce(range_agg(positions) filter (where kind <> 'replay'), '{}')`,
+] as const;
 
 /** The newest row of each stream, by the ends of the primary key's index: the log may hold millions of rows. */
 export async function lastRows(session: Session): Promise<Batch[]> {
@@ -267,7 +283,7 @@ export async function unsettledBatches(
 }
 
 const COLUMNS = `stream, incarnation, batch, epoch, ordering, kind, first_sequence, last_sequence, settled_to,
-  positions::text, parked::text, read_to, open_from, settled_batch`;
+  positions::text, parked::text, read_to, open_from, settled_batch, subject_prefix`;
 
 function toBatch(row: TextRow): Batch {
   const number = (index: number) => Number(row[index]);
@@ -286,5 +302,6 @@ function toBatch(row: TextRow): Batch {
     readTo: number(11),
     openFrom: number(12),
     settledBatch: row[13] == null ? null : number(13),
+    subjectPrefix: row[14] ?? null,
   };
 }

@@ -33,6 +33,8 @@ export const batches = postcommitSchema.table(
      * where there are no slots and `settled_to` alone does not say it.
      */
     settledBatch: bigint('settled_batch', { mode: 'number' }),
+    /** Of a `replay`: its messages are published under this prefix, a dot, and the subjects of their events. */
+    subjectPrefix: text('subject_prefix'),
   },
   (table) => [
     primaryKey({ columns: [table.stream, table.batch] }),

@@ -1,16 +1,17 @@
 import type { Command } from 'commander';
 import { type AuditReport, auditOutbox, type FoundRow } from '../outbox/audit-report.ts';
-import type { CensusProgress } from '../outbox/census.ts';
 import type { Session } from '../postgres/session.ts';
 import { askLeader } from '../requests/ask-leader.ts';
 import { noAnswer, waitOption, withOperatorSession } from './ask-leader.ts';
 import { type CliContext, printLine } from './context.ts';
 import { EXIT, EXIT_CODES_HELP } from './exit-codes.ts';
+import { createProgressBar } from './progress-bar.ts';
 import { addSettingOptions } from './setting-options.ts';
 
 interface Flags {
   readonly dryRun?: true;
   readonly json?: true;
+  readonly quiet?: true;
   readonly wait: number;
 }
 
@@ -23,7 +24,8 @@ export function registerAudit(program: Command, context: CliContext, exitWith: (
     )
     .option('--dry-run', 'only look: ask the relay for nothing')
     .addOption(waitOption())
-    .option('--json', 'print the result as JSON')
+    .option('--json', 'print the result as JSON, and show no progress')
+    .option('--quiet', 'show no progress')
     .addHelpText('after', EXAMPLES + EXIT_CODES_HELP)
     .action(() =>
       withOperatorSession(command, context, async (session) =>
@@ -54,9 +56,11 @@ interface Answer {
 
 /** True if everything is as it should be. */
 async function audit(session: Session, flags: Flags, context: CliContext): Promise<boolean> {
-  const progress = createProgress(context);
-  const report = await auditOutbox(session, progress.show);
-  progress.clear();
+  const bar = createProgressBar({ context, hidden: flags.json === true || flags.quiet === true });
+  const report = await auditOutbox(session, ({ reading, rows, share }) =>
+    bar.show({ what: `reading the ${reading}`, count: rows, unit: 'rows', share }),
+  );
+  bar.clear();
   const doubtful = report.uncovered.count + report.reused.count + report.unclear;
   const answer =
     flags.dryRun === true || doubtful === 0 ? null : await askForAudit(session, report, flags.wait);
@@ -71,24 +75,6 @@ async function askForAudit(session: Session, { uncovered }: AuditReport, waitMs:
   const detail = { positions, events: uncovered.count };
   const { request, result } = await askLeader(session, { kind: 'audit', detail, waitMs });
   return { request, answered: result !== null, found: Number(result?.found ?? 0) };
-}
-
-/** Only for a person, and only when it takes long. */
-function createProgress({ stderr }: CliContext) {
-  const startedAtMs = performance.now();
-  let shownAtMs = startedAtMs + 500;
-  let shown = false;
-  return {
-    show({ reading, rows }: CensusProgress) {
-      const nowMs = performance.now();
-      if (stderr.isTTY !== true || nowMs - shownAtMs < 200) return;
-      [shown, shownAtMs] = [true, nowMs];
-      stderr.write(`\r\u001b[Kreading the ${reading}: ${count(rows)} rows`);
-    },
-    clear() {
-      if (shown) stderr.write('\r\u001b[K');
-    },
-  };
 }
 
 function printReport(report: AuditReport, answer: Answer | null, { stdout }: CliContext): void {

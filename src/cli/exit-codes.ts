@@ -29,9 +29,9 @@ export function exitCodeOf(error: unknown): number {
 export const EXIT_CODES_HELP = `
 Exit codes:
   0      done
-  1      failed; audit, doctor: it found something
+  1      failed; audit, doctor: it found something; replay: not finished, or something left out
   2      wrong usage: unknown command or flag
   3      configuration invalid
   4      PostgreSQL or NATS cannot be reached
   5      PostgreSQL or NATS is unsuitable: migration missing, not a primary, another stream's subjects, …
-  128+n  ended at once by a second signal n (130 SIGINT, 143 SIGTERM)`;
+  128+n  ended at once by a second signal n (130 SIGINT, 143 SIGTERM); replay stops waiting at the first`;

@@ -11,6 +11,10 @@ process.exitCode = await runCli(process.argv.slice(2), {
   env: process.env,
   stdout: process.stdout,
   stderr: process.stderr,
+  // A getter: who asks nobody leaves it alone.
+  get stdin() {
+    return process.stdin;
+  },
 });
 
 // Whatever a client library left open must not keep a finished command from ending.

@@ -11,6 +11,7 @@ import { registerDoctor } from './doctor.ts';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts';
 import { registerMigrate } from './migrate.ts';
 import { registerRelay } from './relay.ts';
+import { registerReplay } from './replay.ts';
 import { reportError } from './report-error.ts';
 import { registerStatus } from './status.ts';
 import { registerTail } from './tail.ts';
@@ -54,6 +55,7 @@ function createProgram(context: CliContext, exitWith: (code: number) => void): C
   registerTail(program, context);
   registerConsole(program, context);
   registerDeadLetters(program, context, exitWith);
+  registerReplay(program, context, exitWith);
   registerAudit(program, context, exitWith);
   registerAdopt(program, context, exitWith);
   registerDoctor(program, context, exitWith);
@@ -74,6 +76,7 @@ Examples:
   postcommit audit              # is every event of the outbox in a plan?
   postcommit dead-letters list  # what could not be published, and why
   postcommit doctor             # what is wrong, what it comes from, and what ends it
+  postcommit replay --since 2h  # publish the events of two hours again
 `;
 
 /** Of a command and of all below it. */

@@ -44,6 +44,8 @@ export interface CensusProgress {
   readonly reading: 'outbox' | 'log';
   /** Rows of it read so far. */
   readonly rows: number;
+  /** Of the way through it, from 0 to 1; undefined where nobody has measured it. */
+  readonly share?: number;
 }
 
 /**
@@ -60,16 +62,17 @@ export async function* takeCensus(
   const seen = new Map<string, number>();
   const twice = createPlannedTwice(session);
   let rows = 0;
-  for (const newest of await lastRows(session)) {
-    const { stream } = newest;
-    const after = request.rowsOnly ? await startFor(session, newest, leaves) : 0;
+  const logs: LogPart[] = [];
+  for (const newest of await lastRows(session)) logs.push(await partOf(session, request, { newest, leaves }));
+  const total = logs.reduce((sum, { size }) => sum + size, 0);
+  for (const { stream, after } of logs) {
     seen.set(stream, after);
     for await (const page of logPages(session, { stream, after })) {
       rows += page.rows;
       seen.set(stream, page.to);
       for (const leaf of leaves) await compare(session, leaf, page);
       if (!request.rowsOnly) await twice.compare(page);
-      yield { reading: 'log', rows };
+      yield { reading: 'log', rows, share: Math.min(1, rows / Math.max(total, 1)) };
       if (request.rowsOnly && leaves.every(({ uncovered }) => uncovered.size === 0)) break;
     }
   }
@@ -111,6 +114,7 @@ async function* readLeaves(
 ): AsyncGenerator<CensusProgress, PositionRanges> {
   const all = createPositionSet();
   let shared: PositionRanges = [];
+  const way = await measureLeaves(session, leaves);
   for (const leaf of leaves) {
     const asked = request.leaves.find(({ segment }) => segment === leaf.segment);
     for await (const page of leafPages(session, { ...asked, segment: leaf.segment })) {
@@ -119,10 +123,56 @@ async function* readLeaves(
       leaf.high = page.at(-1) as number;
       const held = all.add(page);
       if (held.length > 0) shared = unionOf([shared, held]);
-      yield { reading: 'outbox', rows: all.size };
+      yield { reading: 'outbox', rows: all.size, share: way.shareAt(leaf.segment, leaf.high) };
     }
   }
   return shared;
+}
+
+/** How far one has come through leaves that are read one after the other, by their positions. */
+async function measureLeaves(session: Session, leaves: readonly Leaf[]) {
+  const ends: { segment: number; low: number; high: number }[] = [];
+  for (const { segment } of leaves) {
+    const [row] = await session.query({
+      text: `select min(position), max(position) from postcommit.outbox_${segment}`,
+    });
+    if (row?.[0] != null) ends.push({ segment, low: Number(row[0]), high: Number(row[1]) });
+  }
+  const lengthOf = ({ low, high }: { low: number; high: number }) => high - low + 1;
+  const whole = ends.reduce((sum, end) => sum + lengthOf(end), 0);
+  return {
+    shareAt(segment: number, position: number): number {
+      let passed = 0;
+      for (const end of ends) {
+        if (end.segment === segment) return Math.min(1, (passed + position - end.low + 1) / whole);
+        passed += lengthOf(end);
+      }
+      return 1;
+    },
+  };
+}
+
+/** What is read of a stream's log. */
+interface LogPart {
+  readonly stream: string;
+  /** From the row behind this batch on. */
+  readonly after: number;
+  /** About so many rows: batch numbers rise by one, and the oldest are pruned. */
+  readonly size: number;
+}
+
+async function partOf(
+  session: Session,
+  { rowsOnly }: CensusRequest,
+  { newest, leaves }: { newest: Batch; leaves: readonly Leaf[] },
+): Promise<LogPart> {
+  const { stream, batch } = newest;
+  const after = rowsOnly ? await startFor(session, newest, leaves) : 0;
+  const [first] = await session.query({
+    text: 'select batch from postcommit.batches where stream = $1 and batch > $2 order by batch limit 1',
+    values: [stream, after],
+  });
+  return { stream, after, size: first === undefined ? 0 : batch - Number(first[0]) + 1 };
 }
 
 /** Below the first row that can name one of theirs. */

@@ -64,12 +64,16 @@ function eventFault(event: OutboxEvent): Fault | undefined {
   );
 }
 
+/** Something may be published on it. */
+export function isSubject(text: string): boolean {
+  return SUBJECT.test(text) && Buffer.byteLength(text) <= 255 && !LONE_SURROGATE.test(text);
+}
+
 function subjectFault(subject: unknown): Fault | undefined {
   const hint =
     'A subject is dot-separated tokens, none empty, without wildcards (* >), blanks or control characters, not starting with $, at most 255 bytes.';
   if (typeof subject !== 'string') return { message: 'its subject is not a string', hint };
-  if (SUBJECT.test(subject) && Buffer.byteLength(subject) <= 255 && !LONE_SURROGATE.test(subject))
-    return undefined;
+  if (isSubject(subject)) return undefined;
   return { message: `its subject ${JSON.stringify(subject.slice(0, 300))} cannot be published to`, hint };
 }
 

@@ -244,7 +244,6 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     underWay: planner.underWay,
     coverage: planner.coverage,
     guarded,
-    openFrom: () => Math.min(...lineUp.captures.map(({ state }) => state.openFrom)),
   };
 }
 

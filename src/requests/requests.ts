@@ -1,7 +1,7 @@
 import { WITHOUT_STANDBYS } from '../lease/lease.ts';
-import type { Session } from '../postgres/session.ts';
+import type { Session, TextRow } from '../postgres/session.ts';
 
-export type RequestKind = 'retry' | 'discard' | 'replay' | 'adopt' | 'audit';
+export type RequestKind = 'retry' | 'discard' | 'replay' | 'adopt' | 'audit' | 'cancel';
 
 /** What an operator asks of the leader. The row stays behind as the record of who asked for what, and what came of it. */
 export interface OperatorRequest {
@@ -20,21 +20,33 @@ export async function ask(session: Session, kind: RequestKind, detail: object): 
   return Number(row?.[0]);
 }
 
-/** Requests that nobody has finished, oldest first. */
+/** Undefined: there is none with this number. */
+export async function requestOf(session: Session, id: number): Promise<OperatorRequest | undefined> {
+  const [row] = await session.query({
+    text: 'select id, kind, detail from postcommit.requests where id = $1',
+    values: [id],
+  });
+  return row && toRequest(row);
+}
+
+/** Requests that nobody has finished, oldest first, but for those that take others back: they come before all. */
 export async function openRequests(session: Session): Promise<OperatorRequest[]> {
   const rows = await session.query({
     name: 'postcommit_open_requests',
-    text: 'select id, kind, detail from postcommit.requests where finished_at is null order by id limit 100',
+    text: `select id, kind, detail from postcommit.requests where finished_at is null
+            order by kind <> 'cancel', id limit 100`,
   });
-  return rows.map(([id, kind, detail]) => {
-    const parsed: unknown = JSON.parse(detail ?? '{}');
-    const isObject = typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed);
-    return {
-      id: Number(id),
-      kind: kind as RequestKind,
-      detail: isObject ? (parsed as Record<string, unknown>) : {},
-    };
-  });
+  return rows.map(toRequest);
+}
+
+function toRequest([id, kind, detail]: TextRow): OperatorRequest {
+  const parsed: unknown = JSON.parse(detail ?? '{}');
+  const isObject = typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed);
+  return {
+    id: Number(id),
+    kind: kind as RequestKind,
+    detail: isObject ? (parsed as Record<string, unknown>) : {},
+  };
 }
 
 /** Writes down what came of a request, or how far it is. False: another epoch leads, and nothing was written. */
@@ -54,6 +66,43 @@ export async function answerIfLeading(
     values: [epoch, id, JSON.stringify(result), finished],
   });
   return rows.length === 1;
+}
+
+export type Cancelled =
+  | { readonly kind: 'cancelled'; readonly result: Readonly<Record<string, unknown>> }
+  /** It was over before; `unknown`: there is no such replay. */
+  | { readonly kind: 'finished' | 'unknown' }
+  /** Another epoch leads, and nothing was written. */
+  | { readonly kind: 'fenced' };
+
+/** Ends a replay where it is. Its row keeps what was replayed until then, and the number of the request that ended it. */
+export async function cancelIfLeading(
+  session: Session,
+  epoch: number,
+  { id, by }: { id: number; by: number },
+): Promise<Cancelled> {
+  const [row] = await session.query({
+    name: 'postcommit_cancel_request',
+    text: `with chair as materialized (select epoch from postcommit.lease where epoch = $1 for share),
+           asked as materialized (
+             select finished_at from postcommit.requests where id = $2 and kind = 'replay' and exists (select from chair)),
+           ended as (
+             update postcommit.requests
+                set finished_at = clock_timestamp(),
+                    result = jsonb_strip_nulls(jsonb_build_object(
+                      'replayed', coalesce((result->>'replayed')::int8, 0),
+                      'refused', nullif((result->>'refused')::int8, 0),
+                      'misrouted', nullif((result->>'misrouted')::int8, 0),
+                      'cancelledBy', $3::int8))
+              where id = $2 and kind = 'replay' and finished_at is null and exists (select from chair)
+             returning result)
+           select ${WITHOUT_STANDBYS}, (select count(*) from asked)::text, (select result::text from ended) from chair`,
+    values: [epoch, id, by],
+  });
+  if (row === undefined) return { kind: 'fenced' };
+  const [, known, result] = row;
+  if (result != null) return { kind: 'cancelled', result: JSON.parse(result) as Record<string, unknown> };
+  return { kind: known === '0' ? 'unknown' : 'finished' };
 }
 
 /** What came of a request so far. */

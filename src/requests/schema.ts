@@ -7,7 +7,7 @@ export const requests = postcommitSchema.table(
   'requests',
   {
     id: bigint({ mode: 'number' }).generatedAlwaysAsIdentity().primaryKey(),
-    kind: text().$type<'retry' | 'discard' | 'replay' | 'adopt' | 'audit'>().notNull(),
+    kind: text().$type<'retry' | 'discard' | 'replay' | 'adopt' | 'audit' | 'cancel'>().notNull(),
     detail: jsonb().notNull().default({}),
     requestedBy: text('requested_by').notNull().default(sql`session_user`),
     requestedAt: timestamp('requested_at', { withTimezone: true }).notNull().default(sql`clock_timestamp()`),

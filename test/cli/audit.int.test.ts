@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { runCli } from '../../src/cli/program.ts';
+import { runInProcess } from '../support/fake-terminal.ts';
 import { openRingRig, type RingRig } from '../support/ring-rig.ts';
 
 let rig: RingRig;
@@ -144,6 +145,38 @@ test('a position that was handed out again is told from one that was planned twi
     plannedTwice: { count: 0, first: [] },
   });
   expect(after.code).toBe(0);
+});
+
+test('a terminal shows how far it is, and takes the bar away; --json and --quiet show none', async () => {
+  await rig.insert(5);
+  await rig.insert(5, { segment: 7 });
+  await rig.plan({ positions: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] });
+  /** What it writes while it waits for the last leaf. */
+  async function heldUp(...args: string[]) {
+    const holder = await rig.connect();
+    await holder.query('begin; lock table postcommit.outbox_7 in access exclusive mode');
+    const auditing = runInProcess(['audit', ...args], {
+      env: { DATABASE_URL: rig.operatorUrl, NO_COLOR: '1' },
+      terminal: { columns: 100 },
+    });
+    await expect.poll(waitsLong, { timeout: 10_000 }).toBe(1);
+    await holder.query('rollback');
+    await holder.end();
+    return auditing;
+  }
+  const waitsLong = async () =>
+    (
+      await rig.admin.query(
+        `select count(*)::int from pg_stat_activity where application_name = 'postcommit audit'
+          and wait_event_type = 'Lock' and clock_timestamp() - query_start > interval '600 ms'`,
+      )
+    ).rows[0].count;
+  const { code, stdout, stderr } = await heldUp();
+  expect([code, stdout]).toEqual([0, expect.stringContaining('10 events in the outbox')]);
+  expect(stderr).toContain('\r\u001b[Kreading the outbox  [');
+  expect(stderr).toMatch(/reading the outbox {2}\[#+-*\] {2}\d+ % {2}\d+ rows/);
+  expect(stderr.endsWith('\r\u001b[K')).toBe(true);
+  for (const flag of ['--json', '--quiet']) expect((await heldUp(flag)).stderr).toBe('');
 });
 
 test('a role that may only read is told what it lacks, and may look all the same', async () => {

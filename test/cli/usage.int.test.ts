@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { runCli } from '../support/cli.ts';
 
 test.each([
-  [[], ['Usage: postcommit', 'migrate', 'relay', 'dev', 'Examples:', 'Exit codes:']],
+  [[], ['Usage: postcommit', 'migrate', 'relay', 'replay', 'dev', 'Examples:', 'Exit codes:']],
   [['--help'], ['Usage: postcommit', 'Exit codes:']],
   [
     ['migrate', '--help'],
@@ -14,7 +14,16 @@ test.each([
   ],
   [
     ['audit', '--help'],
-    ['--dry-run', '--wait', '--json', 'Examples:', 'Exit codes:', 'DATABASE_URL'],
+    ['--dry-run', '--wait', '--quiet', '--json', 'Examples:', 'Exit codes:', 'DATABASE_URL'],
+  ],
+  [
+    ['replay', '--help'],
+    [
+      ...['--all', '--from-position', '--to-position', '--stream', '--from-sequence', '--to-sequence'],
+      ...['--since', '--until', '--key', '--subject', '--subject-prefix', '--rate', '--dry-run', '--yes'],
+      ...['--wait', '--no-wait', '--follow', '--cancel', '--quiet', '--json'],
+      ...['Examples:', 'postcommit replay --cancel 17', 'Exit codes:', 'DATABASE_URL'],
+    ],
   ],
   [
     ['doctor', '--help'],

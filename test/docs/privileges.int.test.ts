@@ -68,6 +68,28 @@ test('the roles of the page are enough to write, relay, empty the outbox and con
   expect(await query(as('shop_owner'), 'SELECT subject FROM postcommit.outbox')).toEqual([['events.c']]);
 });
 
+test('the operator of the page may have events published again, look on and end it', async () => {
+  await using relay = startCli(['relay'], {
+    DATABASE_URL: as('shop_relay'),
+    NATS_URL: natsAs('relay'),
+    POSTCOMMIT_HTTP: 'off',
+  });
+  await relay.line('ready');
+  await query(as('shop_writer'), `SELECT postcommit.enqueue('events.again', '4')`);
+  const env = { DATABASE_URL: as('shop_operator') };
+  const replay = (...args: string[]) => runCli(['replay', ...args], env);
+  await expect
+    .poll(async () => (await replay('--subject', 'events.again', '--json')).stdout, { timeout: 20_000 })
+    .toContain('"finished":true,"result":{"replayed":1}');
+  const asked = await replay('--subject', 'events.again', '--no-wait');
+  const request = asked.stdout.replace('request ', '').trim();
+  expect(await replay('--follow', request)).toMatchObject({ code: 0, stdout: '1 event published again\n' });
+  expect(await replay('--cancel', request)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('is finished'),
+  });
+});
+
 test.each([
   ['shop_writer', 'SELECT * FROM postcommit.outbox'],
   ['shop_writer', 'DELETE FROM postcommit.outbox'],

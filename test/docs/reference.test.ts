@@ -43,10 +43,13 @@ test('the sample of a configuration file is one', () => {
   });
 });
 
-test('so is that of the lanes', () => {
-  const { text } = sampleMarked('docs/lanes-and-ordering.md', 'json', 'config');
+test.each(['docs/lanes-and-ordering.md', 'docs/replay.md'])('so is that of the lanes in %s', (page) => {
+  const { text } = sampleMarked(page, 'json', 'config');
   const settings = JSON.parse(text) as { lanes: object[] };
-  const config = loadRelayConfig({ flags: settings, env: { DATABASE_URL: 'postgres://127.0.0.1/shop' } });
+  const config = loadRelayConfig({
+    flags: settings,
+    env: { DATABASE_URL: 'postgres://127.0.0.1/shop', NATS_URL: 'nats://127.0.0.1:4222' },
+  });
   expect(config).toMatchObject({ lanes: settings.lanes });
 });
 
@@ -184,6 +187,14 @@ test('the flags of postcommit dev are those of the page', () => {
     codeIn(names),
   );
   expect(listed.sort()).toEqual(flags.sort());
+});
+
+test('the flags of postcommit replay are those of the page', () => {
+  const source = readFileSync(join(ROOT, 'src/cli/replay-flags.ts'), 'utf8');
+  const flags = [...source.matchAll(/'(--[a-z-]+)(?: <[^']*>)?'/g)].map(([, flag = '']) => flag);
+  const table = readPage('docs/replay.md').match(/^\| `--.*$/gm) ?? [];
+  const listed = table.flatMap((row) => codeIn(row.split('|')[1]));
+  expect(listed.sort()).toEqual([...new Set(flags)].sort());
 });
 
 function sourceFiles(folder: string): string[] {

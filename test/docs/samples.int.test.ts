@@ -107,6 +107,7 @@ describe('samples', () => {
     'docs/troubleshooting.md',
     'docs/dead-letters.md',
     'docs/tracing.md',
+    'docs/replay.md',
   ];
   const runnable = pages
     .flatMap(samplesOf)

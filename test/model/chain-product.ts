@@ -217,6 +217,7 @@ function toRow(row: Batch): TextRow {
     String(row.readTo),
     String(row.openFrom),
     null,
+    row.subjectPrefix,
   ];
 }
 

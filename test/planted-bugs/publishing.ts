@@ -64,11 +64,9 @@ export const PUBLISHING: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/relay/chain/burial.ts',
-        search: `refill: slots.map((one) =>
-          one.what === 'event' && dead.has(one.position) ? { ...one, what: 'marker', unlogged: true } : one,
-        ),`,
+        search: 'refill: slots.map(markerInstead(deadSlots)),',
         replace: `refill: slots
-          .filter((one) => one.what !== 'event' || !dead.has(one.position))
+          .filter((one) => !deadSlots.includes(one))
           .map((one, i) => ({ ...one, sequence: (slots[0]?.sequence ?? 0) + i })),`,
       },
     ],
@@ -82,8 +80,8 @@ export const PUBLISHING: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/relay/lane/cargo.ts',
-        search: "return { kind: 'event', event, messageId: null };",
-        replace: "return { kind: 'event', event, messageId: event.eventId };",
+        search: "return { kind: 'event', event, messageId: null, copy };",
+        replace: "return { kind: 'event', event, messageId: event.eventId, copy };",
       },
     ],
     scenes: ['broker-lies'],
@@ -138,10 +136,9 @@ export const PUBLISHING: readonly PlantedBug[] = [
     edits: [
       {
         file: KEY_OUTLET,
-        search: `        if (event !== undefined) duplicates.note(event.position);
+        search: `        if (consignment !== undefined) duplicates.note(consignment.name);
         verifyDuplicates();`,
         replace: `        queue.done(token);
-        void event;
         changed();
         pump();`,
       },
@@ -171,8 +168,10 @@ export const PUBLISHING: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/relay/lane/look-up.ts',
-        search: 'const stored = await findIn(stream, lowered.doubtful, { link, source, signal, before });',
-        replace: 'void [findIn, link, source, signal, before];\n  const stored = new Map<number, number>();',
+        search:
+          'const stored = await findIn(stream, lowered.doubtful, { link, source, signal, before, subjects });',
+        replace:
+          'void [findIn, link, source, signal, before, subjects];\n  const stored = new Map<MessageName, number>();',
       },
     ],
     scenes: ['broker-lies'],

@@ -173,7 +173,7 @@ export const READING: readonly PlantedBug[] = [
     edits: [
       {
         file: 'src/batch-log/recover.ts',
-        search: "(coalesce(range_agg(positions), '{}') + coalesce(range_agg(parked), '{}'))",
+        search: "coalesce(range_agg(positions), '{}') + coalesce(range_agg(parked), '{}')",
         replace: "coalesce(range_agg(positions), '{}')",
       },
     ],

@@ -37,6 +37,8 @@ describe('what a comparison adds to the log', () => {
   const slots = [1, 2].map((position) => ({
     sequence: position,
     position,
+    replay: false,
+    prefix: null,
     what: 'event' as const,
     unlogged: false,
   }));
@@ -45,6 +47,31 @@ describe('what a comparison adds to the log', () => {
     const { rows } = amend(logBehind(last, null), reconciliation([last]), { slots, believed: 2 });
     expect(rows).toMatchObject([
       { kind: 'new', batch: 2, firstSequence: 3, lastSequence: 2, settledTo: null, positions: [], readTo: 2 },
+    ]);
+  });
+
+  test('new slots for what lost its own: a row for the events, and one for the copies of each prefix', () => {
+    const displaced = [
+      { position: 1, replay: false, prefix: null },
+      { position: 1, replay: true, prefix: 'b' },
+      { position: 2, replay: true, prefix: 'a' },
+      { position: 3, replay: true, prefix: null },
+      { position: 4, replay: true, prefix: 'a' },
+    ];
+    const compared = reconciliation([last], { decided: 9, settledTo: 9, displaced });
+    const { rows, refill } = amend(logBehind(last, 9), compared, { slots: [], believed: 2 });
+    expect(rows.map((row) => [row.kind, row.subjectPrefix, row.firstSequence, row.positions])).toEqual([
+      ['again', null, 10, [1, 1]],
+      ['replay', null, 11, [3, 3]],
+      ['replay', 'a', 12, [2, 2, 4, 4]],
+      ['replay', 'b', 14, [1, 1]],
+    ]);
+    expect(refill.map(({ sequence, position, prefix }) => [sequence, position, prefix])).toEqual([
+      [10, 1, null],
+      [11, 3, null],
+      [12, 2, 'a'],
+      [13, 4, 'a'],
+      [14, 1, 'b'],
     ]);
   });
 

@@ -20,6 +20,7 @@ export function batchRow(
     settledTo: null,
     settledBatch: null,
     positions: rangesOf(positions),
+    subjectPrefix: null,
     parked: [],
     readTo: 0,
     openFrom: 1,

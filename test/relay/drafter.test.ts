@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { StoredEvent } from '../../src/event.ts';
 import type { StreamState } from '../../src/jetstream/index.ts';
 import { createDrafter } from '../../src/relay/lane/drafter.ts';
+import type { Replay } from '../../src/relay/lane/lane.ts';
 import { createLaneLetters } from '../../src/relay/lane/lane-letters.ts';
 import { createLaneLog } from '../../src/relay/lane/lane-log.ts';
 import type { Outlet } from '../../src/relay/lane/outlet.ts';
@@ -21,7 +22,7 @@ const eventAt = (position: number, bytes = 1) =>
   }) satisfies StoredEvent;
 
 /** A lane that holds keys and publishes, with so many in flight. */
-function createScene({ pending = 0 } = {}) {
+function createScene({ pending = 0, limit = LIMIT } = {}) {
   const stream = 's';
   const letters = createLaneLetters({ stream, policy: 'hold', atMost: 100 });
   const outlet = {
@@ -41,7 +42,7 @@ function createScene({ pending = 0 } = {}) {
     log,
     letters,
     known: () => ({ state: { name: stream, maxMessageSize: -1 } as StreamState, atMs: performance.now() }),
-    maxPayload: () => LIMIT,
+    maxPayload: () => limit,
     storedBefore: new Set(),
     slotted: true,
     restDue: () => false,
@@ -51,6 +52,13 @@ function createScene({ pending = 0 } = {}) {
     drafter.draft({ events, misrouted: [], readTo: 10, openFrom: 11, checkpoint: false });
   return { letters, drafter, look };
 }
+
+const replayOf = (events: readonly StoredEvent[]): Replay => ({
+  kind: 'replay',
+  events,
+  prefix: null,
+  onRefused: () => undefined,
+});
 
 test('where keys hold, an event that comes while a retry is refused again waits behind it', () => {
   const { letters, drafter, look } = createScene();
@@ -70,12 +78,37 @@ test('where keys hold, an event that comes while a retry is refused again waits 
   ]);
 });
 
+test('where keys hold, copies neither wait behind a dead event nor become letters; what does not fit is left out', async () => {
+  const limit = 5_000;
+  const { letters, drafter, look } = createScene({ limit });
+  letters.commit([
+    letters.letterFor(eventAt(1), { state: 'parked', outcome: 'refused', reason: 'too large' }),
+  ]);
+  let refused = 0;
+  const repeated = drafter.repeat(
+    {
+      ...replayOf([eventAt(2), eventAt(3, limit), eventAt(4)]),
+      prefix: 'again',
+      onRefused(count) {
+        refused = count;
+      },
+    },
+    new AbortController().signal,
+  );
+  const draft = look([]);
+  if (typeof draft === 'string') throw new Error(draft);
+  expect(draft.rows).toMatchObject([{ kind: 'replay', subjectPrefix: 'again', positions: [2, 2, 4, 4] }]);
+  expect(draft.letters).toEqual([]);
+  draft.commit();
+  expect([await repeated, refused]).toEqual(['planned', 1]);
+});
+
 test('a request whose time is over while another draft is being written is given back after it', async () => {
   const { drafter, look } = createScene({ pending: 1 });
   const draft = look([eventAt(3)]);
   if (typeof draft === 'string') throw new Error(draft);
   const patience = new AbortController();
-  const repeated = drafter.repeat({ kind: 'replay', events: [eventAt(1)] }, patience.signal);
+  const repeated = drafter.repeat(replayOf([eventAt(1)]), patience.signal);
   patience.abort();
   expect(drafter.repeatsWait).toBe(true);
   draft.commit();

@@ -9,9 +9,19 @@ test.each([
   expect(replayDetail.parse({ since: text }).since).toBe(utc);
 });
 
-test.each([{}, { stream: 's' }, { since: '0000-06-01T00:00:00Z' }, { until: '0001-01-01T00:00:00+01:00' }])(
-  'what would replay everything, or a year that PostgreSQL does not have, is refused: %j',
-  (detail) => {
-    expect(replayDetail.safeParse(detail).success).toBe(false);
-  },
-);
+test.each([
+  {},
+  { stream: 's' },
+  { subjectPrefix: 'again', rate: 5, counted: 3 },
+  { toSequence: 5 },
+  { key: 'a', subjectPrefix: 'again.' },
+  { key: 'a', subjectPrefix: 'again.*' },
+  { key: 'a', subjectPrefix: '$KV' },
+  { key: 'a', subjectPrefix: 'x'.repeat(256) },
+  { key: 'a', rate: 0.5 },
+  { keys: [] },
+  { since: '0000-06-01T00:00:00Z' },
+  { until: '0001-01-01T00:00:00+01:00' },
+])('what would replay everything, or makes no sense, is refused: %j', (detail) => {
+  expect(replayDetail.safeParse(detail).success).toBe(false);
+});

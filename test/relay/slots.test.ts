@@ -31,6 +31,15 @@ test('slots follow the decided sequence without holes', () => {
   ]);
 });
 
+test('of copies nobody says that they are late', () => {
+  const slots = createSlots();
+  const copy = { ...cargo(1), copy: true } as Cargo;
+  slots.append([copy, { kind: 'marker', position: 2, eventId: 'id' }]);
+  expect(slots.oldest).toBeUndefined();
+  slots.append([cargo(3)]);
+  expect(slots.oldest).toEqual(cargo(3));
+});
+
 test('an acknowledgement settles its slot once, and none beside the plan', () => {
   const slots = createSlots(10);
   slots.append([cargo(1), cargo(2)]);

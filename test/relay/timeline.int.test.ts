@@ -31,6 +31,20 @@ test('a message is an event of this database only if position and event id agree
   expect(highestPosition).toBe(900);
 });
 
+test('a message under another subject than its event`s is a copy, which is ours and does not stand for the event', async () => {
+  await using outbox = await openOutbox(3);
+  const [first, second, third] = outbox.ids;
+  const { strays, ours, copies } = await outbox.trace([
+    message(1, 1, first),
+    { ...message(2, 2, second), subject: 'again.subject' },
+    { ...message(3, 3, null), skipped: third ?? null, subject: 'events._postcommit' },
+    { ...message(4, 1, randomUUID()), subject: 'again.subject' },
+  ]);
+  expect([...ours.keys()]).toEqual([1, 2, 3]);
+  expect([...copies]).toEqual([2]);
+  expect([...strays]).toEqual([4]);
+});
+
 test('what lies below everything retained is ours, and so is what a dead letter keeps', async () => {
   await using outbox = await openOutbox(10);
   await outbox.run('truncate postcommit.outbox_0', "select setval('postcommit.segment', 1)");

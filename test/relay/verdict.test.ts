@@ -9,12 +9,12 @@ function message(sequence: number, position: number | null, source: string | nul
   return { kind: 'message', sequence, source, position, eventId: null, skipped: null, subject: 'a' };
 }
 
-const lost = (position: number) => ({ position, replay: false });
+const lost = (position: number) => ({ position, replay: false, prefix: null });
 const gone = (sequence: number): ReadBack => ({ kind: 'gone', sequence });
 
-const event = (position: number) => ({ position, what: 'event', replay: false });
-const marker = (position: number) => ({ position, what: 'marker', replay: false });
-const voided = (position: number) => ({ position, what: 'void', replay: false });
+const event = (position: number) => ({ position, what: 'event', replay: false, prefix: null });
+const marker = (position: number) => ({ position, what: 'marker', replay: false, prefix: null });
+const voided = (position: number) => ({ position, what: 'void', replay: false, prefix: null });
 
 describe('placement: where each event belongs, by the log', () => {
   test('event i of a plan belongs to its first sequence + i, in position order', () => {
@@ -92,6 +92,31 @@ describe('placement: where each event belongs, by the log', () => {
     expect(slots.get(12)).toEqual({ ...voided(3), replay: true });
     expect(slots.get(13)).toEqual({ ...event(3), replay: true });
     expect(places.get(3)).toBe(10);
+  });
+
+  test('copies under a prefix and those without stand side by side, and each replaces its own', () => {
+    const { slots } = placementOf([
+      batchRow('replay', 10, [3]),
+      batchRow('replay', 11, [3], { subjectPrefix: 'again' }),
+      batchRow('replay', 12, [3], { subjectPrefix: 'other' }),
+      batchRow('replay', 13, [3], { subjectPrefix: 'again' }),
+    ]);
+    expect([...slots].map(([at, { what, prefix }]) => [at, what, prefix])).toEqual([
+      [10, 'event', null],
+      [11, 'void', 'again'],
+      [12, 'event', 'other'],
+      [13, 'event', 'again'],
+    ]);
+  });
+
+  test('a marker in the slot of a copy stands for nobody, and keeps whose slot it was', () => {
+    const { slots, markers } = placementOf([
+      batchRow('new', 10, [3]),
+      batchRow('replay', 11, [3], { subjectPrefix: 'again' }),
+      batchRow('marker', 11, [3]),
+    ]);
+    expect(slots.get(11)).toEqual({ position: 3, what: 'marker', replay: true, prefix: 'again' });
+    expect(markers.size).toBe(0);
   });
 });
 
@@ -179,7 +204,61 @@ describe('verdict: what reading the stream back says', () => {
       ours: [10],
       found: [],
       foreign: [12],
-      displaced: [{ position: 3, replay: true }],
+      displaced: [{ position: 3, replay: true, prefix: null }],
+    });
+  });
+
+  const copyAt = (sequence: number, position: number, subject = 'again.a'): ReadBack => ({
+    kind: 'message',
+    sequence,
+    source: 'us',
+    position,
+    eventId: null,
+    skipped: null,
+    subject,
+  });
+
+  test('a copy is known by its prefix: neither it nor its event is taken for the other', () => {
+    const plan = placementOf([
+      batchRow('again', 10, [3]),
+      batchRow('replay', 11, [3], { subjectPrefix: 'again' }),
+    ]);
+    expect(judge(plan, [message(10, 3), copyAt(11, 3)], 'us', { copies: new Set([11]) })).toEqual({
+      ours: [10, 11],
+      found: [],
+      foreign: [],
+      displaced: [],
+    });
+    // Each in the other's slot, as late packets of a lane that had no slots might lie.
+    expect(judge(plan, [copyAt(10, 3), message(11, 3)], 'us', { copies: new Set([10]) })).toEqual({
+      ours: [],
+      found: [{ position: 3, sequence: 11, eventId: null }],
+      foreign: [10],
+      displaced: [{ position: 3, replay: true, prefix: 'again' }],
+    });
+  });
+
+  test('a copy out of its place is nobody`s, and never the event', () => {
+    const messages = [copyAt(10, 5), message(11, 4), message(12, 5)];
+    expect(judge(placement, messages, 'us', { copies: new Set([10]) })).toEqual({
+      ours: [11, 12],
+      found: [],
+      foreign: [10],
+      displaced: [lost(3)],
+    });
+  });
+
+  test('a copy that was given up and is there all the same needs nothing more', () => {
+    const givenUp = placementOf([
+      batchRow('new', 10, [3]),
+      batchRow('replay', 11, [3], { subjectPrefix: 'again' }),
+      batchRow('marker', 11, [3]),
+    ]);
+    expect(judge(givenUp, [message(10, 3), copyAt(11, 3)], 'us', { copies: new Set([11]) })).toEqual({
+      ours: [10, 11],
+      found: [],
+      foreign: [],
+      displaced: [],
     });
   });
 

@@ -39,6 +39,8 @@ export interface LogRow {
   readonly lastSequence: number;
   readonly settledTo: number | null;
   readonly positions: readonly number[];
+  /** Of a replay: what its copies have before their subjects. */
+  readonly prefix?: string | null;
   /** Left out on purpose. */
   readonly parked: readonly number[];
 }
@@ -66,6 +68,7 @@ export async function readOutbox(pool: pg.Pool): Promise<OutboxRow[]> {
 export async function readLog(pool: pg.Pool, stream: string): Promise<LogRow[]> {
   const { rows } = await pool.query(
     `select batch, epoch, ordering, kind, first_sequence, last_sequence, settled_to,
+            subject_prefix,
             array(select p from unnest(positions) r, generate_series(lower(r), upper(r) - 1) p order by p) as positions,
             array(select p from unnest(parked) r, generate_series(lower(r), upper(r) - 1) p order by p) as parked
        from postcommit.batches where stream = $1 order by batch`,
@@ -80,6 +83,7 @@ export async function readLog(pool: pg.Pool, stream: string): Promise<LogRow[]> 
     lastSequence: Number(row.last_sequence),
     settledTo: row.settled_to === null ? null : Number(row.settled_to),
     positions: row.positions.map(Number),
+    prefix: row.subject_prefix,
     parked: row.parked.map(Number),
   }));
 }
@@ -175,22 +179,22 @@ export function placesOf(log: readonly LogRow[]): Map<number, number> {
 
 /**
  * What is wrong with a history, in words; empty when each committed event that is not set aside is in the stream once
- * (and once more for each replay), unchanged, at the place the log gives it, and nothing else is but markers at their
- * places and other writers' messages.
+ * (and once more for each replay, under its prefix), unchanged, at the place the log gives it, and nothing else is but
+ * markers at their places and other writers' messages.
  */
 export function faultsOf({ outbox, messages, log, dead = [] }: History): string[] {
   const rows = new Map(outbox.map((row) => [row.position, row]));
   const ours = messages.filter(({ source }) => source !== '');
   const copies = copiesIn(log);
   const events = ours.filter(({ skipped }) => skipped === '');
-  const originals = events.filter(
-    ({ position, sequence }) => copies.get(position)?.delete(sequence) !== true,
-  );
+  const originals = events.filter((message) => prefixOf(copies, message) === undefined);
   const seen = new Set(originals.map(({ position }) => position));
   const aside = new Set(dead);
   return [
     ...faultsOfMarkers(ours, log),
-    ...events.flatMap((message) => faultsOfContent(rows.get(message.position), message)),
+    ...events.flatMap((message) =>
+      faultsOfContent(rows.get(message.position), message, prefixOf(copies, message) ?? null),
+    ),
     ...faultsOfPlaces(originals, log),
     ...outbox
       .filter(({ position }) => !seen.has(position) && !aside.has(position))
@@ -209,9 +213,15 @@ function faultsOfMarkers(messages: readonly StreamMessage[], log: readonly LogRo
     .map(({ position, sequence }) => `unplanned marker: ${position} at ${sequence}`);
 }
 
-function faultsOfContent(row: OutboxRow | undefined, message: StreamMessage): string[] {
+function faultsOfContent(
+  row: OutboxRow | undefined,
+  message: StreamMessage,
+  prefix: string | null,
+): string[] {
   const where = `${message.position} at ${message.sequence}`;
   if (row === undefined) return [`phantom: ${where}`];
+  const subject = prefix === null ? row.subject : `${prefix}.${row.subject}`;
+  if (message.subject !== subject) return [`wrong subject: ${where}: ${message.subject}`];
   return isCopy(row, message) ? [] : [`changed: ${where}`];
 }
 
@@ -229,23 +239,27 @@ function faultsOfPlaces(messages: readonly StreamMessage[], log: readonly LogRow
   return faults;
 }
 
-/** Where the log plans further copies, by position. */
-function copiesIn(log: readonly LogRow[]): Map<number, Set<number>> {
-  const copies = new Map<number, Set<number>>();
-  for (const { kind, firstSequence, positions } of log) {
+/** Where the log plans further copies: sequence to position and prefix. */
+function copiesIn(log: readonly LogRow[]): Map<number, { position: number; prefix: string | null }> {
+  const copies = new Map<number, { position: number; prefix: string | null }>();
+  for (const { kind, firstSequence, positions, prefix = null } of log) {
     if (kind !== 'replay') continue;
-    positions.forEach((position, i) => {
-      const places = copies.get(position) ?? new Set();
-      copies.set(position, places.add(firstSequence + i));
-    });
+    positions.forEach((position, i) => void copies.set(firstSequence + i, { position, prefix }));
   }
   return copies;
 }
 
+/** Undefined where no copy of its event is planned. */
+function prefixOf(
+  copies: ReturnType<typeof copiesIn>,
+  { sequence, position }: StreamMessage,
+): string | null | undefined {
+  const copy = copies.get(sequence);
+  return copy?.position === position ? copy.prefix : undefined;
+}
+
 function isCopy(row: OutboxRow, message: StreamMessage): boolean {
-  return (
-    row.eventId === message.eventId && row.subject === message.subject && row.payload === message.payload
-  );
+  return row.eventId === message.eventId && row.payload === message.payload;
 }
 
 /** Batch numbers and epochs that go back, rows that are not as long as they say, plans that overlap. */

@@ -2,6 +2,7 @@ import type { Batch } from '../../batch-log/batch.ts';
 import { rangesOf } from '../../postgres/position-ranges.ts';
 import type { LaneLetters } from '../lane/lane-letters.ts';
 import type { LaneLog } from '../lane/lane-log.ts';
+import { byPrefix, type PlannedMessage } from '../lane/planned-message.ts';
 import type { Reconciliation, Refill } from './reconcile.ts';
 
 /** What a reconciliation adds to the log, and what the slots behind its end are to be filled with because of it. */
@@ -61,22 +62,21 @@ function repeatsOf(
   const rows: Batch[] = [];
   const more: Refill[] = [];
   for (const kind of ['again', 'replay'] as const) {
-    const positions = displaced
-      .filter(({ replay }) => replay === (kind === 'replay'))
-      .map(({ position }) => position);
-    if (positions.length === 0) continue;
-    const first = base + slots.length + more.length + 1;
-    rows.push(log.next({ kind, first, last: first + positions.length - 1, positions: rangesOf(positions) }));
-    more.push(
-      ...positions.map((position, i) => ({
-        sequence: first + i,
-        position,
-        what: 'event' as const,
-        unlogged: false,
-      })),
-    );
+    for (const [subjectPrefix, messages] of byPrefix(displaced.filter(isOf(kind)))) {
+      const first = base + slots.length + more.length + 1;
+      const positions = rangesOf(messages.map(({ position }) => position));
+      rows.push(log.next({ kind, first, last: first + messages.length - 1, positions, subjectPrefix }));
+      const refill = messages.map(
+        (message, i): Refill => ({ ...message, sequence: first + i, what: 'event', unlogged: false }),
+      );
+      more.push(...refill);
+    }
   }
   return { rows, refill: more };
+}
+
+function isOf(kind: 'again' | 'replay') {
+  return ({ replay }: PlannedMessage) => replay === (kind === 'replay');
 }
 
 /** What slots that were settled meanwhile, or by another leader, mean for dead letters. */

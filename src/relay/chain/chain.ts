@@ -86,7 +86,10 @@ export function createChain(options: ChainOptions): Chain {
       const cargo = slots.settle(sequence);
       gate.stored();
       if (cargo !== undefined) {
-        if (cargo.kind === 'event') meter.stored(cargo.event);
+        if (cargo.kind === 'event') {
+          if (cargo.copy) meter.copied();
+          else meter.stored(cargo.event);
+        }
         onSettled(cargo);
       }
       if (gate.state.kind === 'flowing' && publisher.inFlight === 0) pump(); // The probe came back.

@@ -3,8 +3,9 @@ import { batchesFrom, type LogSpan, logSpan } from '../../batch-log/recover.ts';
 import { type BrokerLink, type ReadBack, readBack, type StreamState } from '../../jetstream/index.ts';
 import type { Session } from '../../postgres/session.ts';
 import { type Placement, type PlannedSlot, placementOf } from '../lane/placement.ts';
+import type { PlannedMessage } from '../lane/planned-message.ts';
 import { disown, type Timeline, traceBeyond, traceTimeline } from './timeline.ts';
-import { type Displaced, type Found, judge, type Verdict } from './verdict.ts';
+import { type Found, judge, type Verdict } from './verdict.ts';
 
 /**
  * Reconciliation compares the batch log with the stream. It starts from the log alone, so that it is the same after
@@ -21,7 +22,7 @@ export interface Reconciliation {
   readonly settledTo: number | null;
   /** What the sequences behind `decided` are to be filled with, in order, without holes. */
   readonly refill: readonly Refill[];
-  readonly displaced: readonly Displaced[];
+  readonly displaced: readonly PlannedMessage[];
   readonly found: readonly Found[];
   readonly placement: Placement;
   /** Messages of other writers, in the plan and beyond it, that were not counted before. */
@@ -38,9 +39,8 @@ export interface Reconciliation {
   readonly newlySettled: number;
 }
 
-export interface Refill {
+export interface Refill extends PlannedMessage {
   readonly sequence: number;
-  readonly position: number;
   readonly what: 'event' | 'marker';
   /** The log does not say yet that this slot is a marker's. */
   readonly unlogged: boolean;
@@ -153,15 +153,16 @@ async function inspect(context: ReconcileContext, last: Batch, span: LogSpan): P
     const start = anchor ?? from + 1;
     const messages = await readBack(link, { stream: stream.name, from: start, to, signal });
     const wasStored = storedUnless(context, last);
-    const verdict = judge(placement, messages, source, wasStored);
+    const verdict = judge(placement, messages, source, { wasStored });
     if (anchor === null || anchor <= span.start || verdict.ours.includes(anchor)) {
       const timeline = isPlain(messages, verdict, last)
         ? UNSUSPICIOUS
         : await traceTimeline(session, messages, source);
+      const { strays, copies } = timeline;
       const judged =
-        timeline.strays.size === 0
+        strays.size + copies.size === 0
           ? verdict
-          : judge(placement, disown(messages, timeline), source, wasStored);
+          : judge(placement, disown(messages, timeline), source, { wasStored, copies });
       return { placement, timeline, verdict: judged, settledBefore: anchor };
     }
     from = Math.max(0, anchor - lookBack);
@@ -186,7 +187,12 @@ function isPlain(messages: readonly ReadBack[], { found }: Verdict, { settledTo 
 }
 
 /** Every message of ours lies where it was planned: nothing speaks for another timeline. */
-const UNSUSPICIOUS: Timeline = { strays: new Set(), ours: new Map(), highestPosition: 0 };
+const UNSUSPICIOUS: Timeline = {
+  strays: new Set(),
+  ours: new Map(),
+  copies: new Set(),
+  highestPosition: 0,
+};
 
 function highestLive({ slots }: Placement, atMost: number): number | null {
   let top = 0;
@@ -224,11 +230,13 @@ function refillOf(options: {
   const refill: Refill[] = [];
   for (let sequence = from; sequence <= to; sequence++) {
     const slot = placement.slots.get(sequence) ?? unplannedSlot(sequence, span);
-    const { position, what, replay } = slot;
+    const { position, what, replay, prefix } = slot;
     const fits = what === 'event' && (replay || !stored.has(position));
     refill.push({
       sequence,
       position,
+      replay,
+      prefix,
       what: fits ? 'event' : 'marker',
       unlogged: !fits && what !== 'marker',
     });
@@ -249,6 +257,7 @@ function unplannedSlot(sequence: number, { start, whole }: LogSpan): PlannedSlot
     position: NO_POSITION,
     what: whole || sequence > start ? 'void' : 'event',
     replay: false,
+    prefix: null,
   };
 }
 

@@ -1,4 +1,4 @@
-import { bytesOf, type Cargo } from '../lane/cargo.ts';
+import { bytesOf, type Cargo, isOriginal } from '../lane/cargo.ts';
 
 /** A planned message and the one sequence at which it may ever be stored. */
 export interface Slot {
@@ -14,7 +14,7 @@ export interface Slots {
   readonly end: number;
   readonly pending: number;
   readonly pendingBytes: number;
-  /** The message that has waited longest. */
+  /** The event that has waited longest: of copies nobody says that they are late. */
   readonly oldest: Cargo | undefined;
   /** What is planned for a sequence that is not settled. */
   at(sequence: number): Cargo | undefined;
@@ -65,7 +65,7 @@ export function createSlots(decided = 0): Slots {
       return pendingBytes;
     },
     get oldest() {
-      return entries[head]?.cargo;
+      return entries.slice(head).find(({ settled, cargo }) => !settled && isOriginal(cargo))?.cargo;
     },
     at: (sequence) => entries[sequence - base]?.cargo,
     append(cargoes) {

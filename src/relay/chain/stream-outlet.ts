@@ -4,20 +4,23 @@ import { logSpan } from '../../batch-log/recover.ts';
 import { openLetters } from '../../dead-letters/letters.ts';
 import type { StoredEvent } from '../../event.ts';
 import type { StreamState } from '../../jetstream/index.ts';
-import { rangesOf } from '../../postgres/position-ranges.ts';
+import { type PositionRanges, rangesOf } from '../../postgres/position-ranges.ts';
 import { guardSequence } from '../guard-sequence.ts';
 import { type Cargo, repeated } from '../lane/cargo.ts';
+import { noteDropped, UNSENDABLE } from '../lane/dropped-copies.ts';
 import { eventIdsAt, eventsAt } from '../lane/events-at.ts';
-import { lookUpUnsettled } from '../lane/look-up.ts';
+import { lookUpUnsettled, type Missing } from '../lane/look-up.ts';
 import {
   type Comparison,
-  hasMoved,
   markerSubjectOf,
   movedLetter,
   type Outlet,
   type OutletContext,
   outlived,
 } from '../lane/outlet.ts';
+import { byPrefix } from '../lane/planned-message.ts';
+import { rowsBehind } from '../lane/rows-behind.ts';
+import { sortPlanned } from '../lane/sort-planned.ts';
 import { amend, judgeLetters } from './amendments.ts';
 import { createBurial } from './burial.ts';
 import { createChain } from './chain.ts';
@@ -41,10 +44,11 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     meter,
     wake,
     onSettled(cargo) {
-      if (cargo.kind === 'event') {
+      if (cargo.kind === 'marker') letters.settled(cargo.position, 'marker');
+      else if (!cargo.copy) {
         letters.stored();
         letters.settled(cargo.event.position, 'event');
-      } else letters.settled(cargo.position, 'marker');
+      }
       changed();
     },
   });
@@ -87,6 +91,8 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     if (rows.length > 0 && (await planIfLeading(session, rows, { letters: buried.letters })) === 'fenced')
       return 'fenced';
     letters.commit(buried.letters);
+    if (buried.copy !== undefined)
+      noteDropped(context, [buried.copy], refusal?.reason ?? 'the server refuses it');
     refill = slots;
     return 'done';
   }
@@ -95,8 +101,6 @@ export function createStreamOutlet(context: OutletContext): Outlet {
   async function guardPositions({ strays, highestPosition }: Reconciliation): Promise<void> {
     if (strays > 0) await guardSequence(session, { cursor: highestPosition, logger: context.logger });
   }
-
-  const isMoved = (state: StreamState) => (event: StoredEvent) => hasMoved(context, state, event);
 
   /** Slots whose events are given up, or go to another lane. */
   async function fillWithMarkers(
@@ -116,18 +120,20 @@ export function createStreamOutlet(context: OutletContext): Outlet {
 
   async function load(slots: readonly Refill[]): Promise<readonly Cargo[] | 'fenced' | undefined> {
     const events = await eventsAt(session, positionsOf(slots, 'event'));
-    const missing = slots.filter(({ what, position }) => what === 'event' && !events.has(position));
-    if (missing.length > 0 && !givingUp) {
-      chain.gate.pause(outlived(missing[0]?.position, stream));
+    const planned = slots.filter(({ what }) => what === 'event');
+    const { sent, moved, dropped, lost } = sortPlanned(context, { planned, events, stream: known });
+    if (lost !== undefined && !givingUp) {
+      chain.gate.pause(outlived(lost.position, stream));
       return undefined;
     }
-    const moved = known === undefined ? [] : [...events.values()].filter(isMoved(known));
-    for (const { position } of moved) events.delete(position);
-    if ((await fillWithMarkers(slots.filter(isUnfilled(events)), moved)) === 'fenced') return 'fenced';
+    noteDropped(context, dropped, UNSENDABLE);
+    const filled = new Map(sent.map(([{ sequence }, event]) => [sequence, event]));
+    const unfilled = planned.filter(({ sequence }) => !filled.has(sequence));
+    if ((await fillWithMarkers(unfilled, moved)) === 'fenced') return 'fenced';
     const ids = await eventIdsAt(session, positionsOf(slots, 'marker'));
-    return slots.map(({ what, position }): Cargo => {
-      const event = what === 'event' ? events.get(position) : undefined;
-      if (event !== undefined) return repeated(event);
+    return slots.map(({ sequence, position, replay }): Cargo => {
+      const event = filled.get(sequence);
+      if (event !== undefined) return repeated(event, replay);
       return { kind: 'marker', position, eventId: ids.get(position) ?? 'unknown' };
     });
   }
@@ -206,10 +212,6 @@ export function createStreamOutlet(context: OutletContext): Outlet {
   return outlet;
 }
 
-function isUnfilled(events: ReadonlyMap<number, StoredEvent>) {
-  return ({ what, position }: Refill) => what === 'event' && !events.has(position);
-}
-
 function positionsOf(slots: readonly Refill[], wanted: Refill['what']): number[] {
   return slots.filter(({ what }) => what === wanted).map(({ position }) => position);
 }
@@ -222,15 +224,18 @@ async function moveIntoSlots(
 ): Promise<Batch | 'fenced'> {
   const { session, log } = context;
   const { missing } = await lookUpUnsettled(context, { last, stream, signal });
-  const positions = missing.map(({ position }) => position).sort((a, b) => a - b);
   const { end } = await logSpan(session, stream.name, stream.created);
-  const first = Math.max(stream.lastSequence, end) + 1;
   log.restart(last, stream.created);
-  const row = log.next({
-    kind: 'again',
-    first,
-    last: first + positions.length - 1,
-    positions: rangesOf(positions),
-  });
-  return (await planIfLeading(session, [row])) === 'fenced' ? 'fenced' : row;
+  const rows = rowsBehind(log, Math.max(stream.lastSequence, end), groupsOf(missing));
+  return (await planIfLeading(session, rows)) === 'fenced' ? 'fenced' : (rows.at(-1) ?? last);
+}
+
+/** By prefix, with the events themselves in any case: their row says from where on there are slots. */
+function groupsOf(missing: readonly Missing[]): ReadonlyMap<string | null, PositionRanges> {
+  const groups = new Map<string | null, PositionRanges>([[null, []]]);
+  for (const [prefix, messages] of byPrefix(missing)) {
+    const positions = messages.map(({ position }) => position);
+    groups.set(prefix, rangesOf(positions.sort((a, b) => a - b)));
+  }
+  return groups;
 }

@@ -11,6 +11,8 @@ export interface Timeline {
   readonly strays: ReadonlySet<number>;
   /** Sequence to position, of messages (markers too) whose event the database has. */
   readonly ours: ReadonlyMap<number, number>;
+  /** Sequences of messages of ours under another subject than their event's: copies, which do not stand for the event. */
+  readonly copies: ReadonlySet<number>;
   /** The highest position that any message of our source carries, 0 if there is none: never to be drawn again. */
   readonly highestPosition: number;
 }
@@ -30,17 +32,19 @@ export async function traceTimeline(
   const named = messages.flatMap((message) => toNamed(message, source));
   const strays = new Set<number>();
   const ours = new Map<number, number>();
+  const copies = new Set<number>();
   let highestPosition = 0;
   for (let i = 0; i < named.length; i += CHUNK) {
     const chunk = named.slice(i, i + CHUNK);
-    const unknown = await unknownTo(session, chunk);
+    const suspects = await suspectsAmong(session, chunk);
     chunk.forEach(({ sequence, position }, index) => {
       highestPosition = Math.max(highestPosition, position);
-      if (unknown.has(index)) strays.add(sequence);
+      if (suspects.get(index) === 'stray') strays.add(sequence);
       else ours.set(sequence, position);
+      if (suspects.get(index) === 'copy') copies.add(sequence);
     });
   }
-  return { strays, ours, highestPosition };
+  return { strays, ours, copies, highestPosition };
 }
 
 /** So many messages are read at a time. */
@@ -60,7 +64,7 @@ export interface Beyond {
 /**
  * Traces what lies behind the plan, page by page until one holds nothing in our name: what a database that fell back has
  * forgotten begins right there, and other writers may have added millions. `foundAt` is called for each event (not for
- * markers) that the database still has.
+ * markers, and not for copies under a prefix) that the database still has.
  */
 export async function traceBeyond(
   { session, link, stream, source, from, to, signal }: Beyond,
@@ -68,6 +72,7 @@ export async function traceBeyond(
 ): Promise<Timeline> {
   const strays = new Set<number>();
   const ours = new Map<number, number>();
+  const copies = new Set<number>();
   let highestPosition = 0;
   for (let next = from; next <= to; next += PAGE) {
     const last = Math.min(to, next + PAGE - 1);
@@ -76,15 +81,20 @@ export async function traceBeyond(
     if (page.highestPosition === 0) break;
     highestPosition = Math.max(highestPosition, page.highestPosition);
     for (const sequence of page.strays) strays.add(sequence);
-    for (const message of messages) {
-      const position = page.ours.get(message.sequence);
-      if (position === undefined || message.kind === 'gone') continue;
-      ours.set(message.sequence, position);
-      if (message.skipped === null)
-        foundAt({ position, sequence: message.sequence, eventId: message.eventId });
-    }
+    for (const sequence of page.copies) copies.add(sequence);
+    for (const [sequence, position] of page.ours) ours.set(sequence, position);
+    for (const found of eventsIn(messages, page)) foundAt(found);
   }
-  return { strays, ours, highestPosition };
+  return { strays, ours, copies, highestPosition };
+}
+
+function eventsIn(messages: readonly ReadBack[], { ours, copies }: Timeline) {
+  return messages.flatMap((message) => {
+    if (message.kind === 'gone' || message.skipped !== null) return [];
+    const { sequence, eventId } = message;
+    const position = ours.get(sequence);
+    return position === undefined || copies.has(sequence) ? [] : [{ position, sequence, eventId }];
+  });
 }
 
 /** The messages as a judgement by source and position may see them: strays lose the name that is not theirs. */
@@ -99,27 +109,40 @@ interface Named {
   readonly position: number;
   /** Of the event, or of the one that a marker stands for. */
   readonly eventId: string;
+  /** Null for a marker: its subject is no event's. */
+  readonly subject: string | null;
 }
 
 function toNamed(message: ReadBack, source: string): Named[] {
   if (message.kind !== 'message' || message.source !== source || message.position === null) return [];
-  const { sequence, position, eventId, skipped } = message;
-  return [{ sequence, position, eventId: skipped ?? eventId ?? '' }];
+  const { sequence, position, eventId, skipped, subject } = message;
+  if (skipped !== null) return [{ sequence, position, eventId: skipped, subject: null }];
+  return [{ sequence, position, eventId: eventId ?? '', subject }];
 }
 
-/** Indices of those that the database does not know. */
-async function unknownTo(session: Session, named: readonly Named[]): Promise<ReadonlySet<number>> {
+/** By index: those whose event the database does not have, or has under another subject. */
+async function suspectsAmong(
+  session: Session,
+  named: readonly Named[],
+): Promise<ReadonlyMap<number, 'stray' | 'copy'>> {
   const rows = await session.query({
     text: `with retained as materialized (
              select coalesce((select min(position) from postcommit.outbox),
                              (select max(read_to) + 1 from postcommit.batches), 1) as low)
-           select m.i - 1 from retained, unnest($1::int8[], $2::text[]) with ordinality m(position, event_id, i)
-            where m.position >= retained.low
-              and not exists (select from postcommit.outbox o
-                               where o.position = m.position and o.event_id::text = m.event_id)
-              and not exists (select from postcommit.dead_letters d where d.consumer is null
-                               and d.position = m.position and d.event_id = m.event_id)`,
-    values: [named.map(({ position }) => position), named.map(({ eventId }) => eventId)],
+           select m.i - 1, (e.subject is not null)::text
+             from retained, unnest($1::int8[], $2::text[], $3::text[]) with ordinality m(position, event_id, subject, i)
+             left join lateral (
+               select o.subject from postcommit.outbox o
+                where o.position = m.position and o.event_id::text = m.event_id
+               union all
+               select d.subject from postcommit.dead_letters d where d.consumer is null
+                  and d.position = m.position and d.event_id = m.event_id limit 1) e on true
+            where m.position >= retained.low and (e.subject is null or e.subject <> m.subject)`,
+    values: [
+      named.map(({ position }) => position),
+      named.map(({ eventId }) => eventId),
+      named.map(({ subject }) => subject),
+    ],
   });
-  return new Set(rows.map(([index]) => Number(index)));
+  return new Map(rows.map(([index, known]) => [Number(index), known === 'true' ? 'copy' : 'stray']));
 }

@@ -1,3 +1,5 @@
+import type { MessageName } from '../lane/planned-message.ts';
+
 const AT_ONCE = 256;
 const WAIT_MS = 200;
 
@@ -6,35 +8,35 @@ const WAIT_MS = 200;
  * with three replicas). The stream is looked into, and what it does not hold goes without its id from then on.
  */
 export interface Duplicates {
-  note(position: number): void;
+  note(message: MessageName): void;
   /**
    * Due to be looked into. Each look costs time: what is called a duplicate waits for others, while its key waits for it.
    */
   isDue(inFlight: number): boolean;
   /** The stream was looked into. */
-  judge(stored: ReadonlyMap<number, number>): void;
+  judge(stored: ReadonlyMap<MessageName, number>): void;
   /** The broker knows its id, although the stream does not hold it. */
-  isIdUsed(position: number): boolean;
+  isIdUsed(message: MessageName): boolean;
   /** It is stored. */
-  done(position: number): void;
+  done(message: MessageName): void;
 }
 
 export function createDuplicates(): Duplicates {
-  const noted = new Set<number>();
-  const idUsed = new Set<number>();
+  const noted = new Set<MessageName>();
+  const idUsed = new Set<MessageName>();
   let sinceMs = 0;
   return {
-    note(position) {
+    note(message) {
       if (noted.size === 0) sinceMs = performance.now();
-      noted.add(position);
+      noted.add(message);
     },
     isDue: (inFlight) =>
       noted.size > 0 && (inFlight === 0 || noted.size >= AT_ONCE || performance.now() - sinceMs > WAIT_MS),
     judge(stored) {
-      for (const position of noted) if (!stored.has(position)) idUsed.add(position);
+      for (const message of noted) if (!stored.has(message)) idUsed.add(message);
       noted.clear();
     },
-    isIdUsed: (position) => idUsed.has(position),
-    done: (position) => void idUsed.delete(position),
+    isIdUsed: (message) => idUsed.has(message),
+    done: (message) => void idUsed.delete(message),
   };
 }

@@ -3,11 +3,14 @@ import { planIfLeading } from '../../batch-log/plan.ts';
 import { openLetters, parkIfLeading } from '../../dead-letters/letters.ts';
 import type { StoredEvent } from '../../event.ts';
 import { encodeHeaders, type StreamState } from '../../jetstream/index.ts';
-import type { Cargo } from '../lane/cargo.ts';
+import { type Cargo, copyId } from '../lane/cargo.ts';
+import { noteDropped, UNSENDABLE } from '../lane/dropped-copies.ts';
 import { eventsAt } from '../lane/events-at.ts';
 import { createGate } from '../lane/gate.ts';
 import { type LookUp, lookUpUnsettled, type Missing, type Seen } from '../lane/look-up.ts';
-import { hasMoved, movedLetter, type Outlet, type OutletContext, outlived } from '../lane/outlet.ts';
+import { movedLetter, type Outlet, type OutletContext, outlived } from '../lane/outlet.ts';
+import { type MessageName, nameOf } from '../lane/planned-message.ts';
+import { sortPlanned } from '../lane/sort-planned.ts';
 import { createTracedPublisher } from '../lane/traced-publisher.ts';
 import { createDuplicates } from './duplicates.ts';
 import { createKeyGraves } from './key-graves.ts';
@@ -55,25 +58,19 @@ export function createKeyOutlet(context: OutletContext): Outlet {
       const consignment = queue.done(token);
       if (consignment !== undefined && sequence < consignment.bound) noteRewind(sequence - 1);
       gate.stored();
-      if (consignment !== undefined) {
-        const { event } = consignment;
-        duplicates.done(event.position);
-        meter.stored(event);
-        letters.stored();
-        letters.settled(event.position, 'event');
-        changed();
-      }
+      if (consignment !== undefined) noteStored(consignment);
       verifyDuplicates();
       pump();
     },
     onFailure(token, outcome) {
       meter.failed(outcome.kind);
       const consignment = queue.at(token);
-      const event = consignment?.event;
-      if (outcome.kind === 'refused' && consignment !== undefined)
-        return bury(token, consignment, outcome.reason);
+      if (outcome.kind === 'refused' && consignment !== undefined) {
+        const end = consignment.copy ? drop : bury;
+        return end(token, consignment, outcome.reason);
+      }
       if (outcome.kind === 'duplicate') {
-        if (event !== undefined) duplicates.note(event.position);
+        if (consignment !== undefined) duplicates.note(consignment.name);
         verifyDuplicates();
       } else if (outcome.kind === 'ambiguous') gate.fruitless(outcome.reason);
       else gate.pause({ outcome: outcome.kind, reason: outcome.reason });
@@ -90,6 +87,25 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   function verifyDuplicates(): void {
     if (gate.state.kind === 'flowing' && duplicates.isDue(publisher.inFlight))
       gate.doubt('the broker calls some of them duplicates, which proves nothing');
+  }
+
+  function noteStored({ event, name, copy }: Consignment): void {
+    duplicates.done(name);
+    if (copy) meter.copied();
+    else {
+      meter.stored(event);
+      letters.stored();
+      letters.settled(event.position, 'event');
+    }
+    changed();
+  }
+
+  function drop(token: number, { event }: Consignment, reason: string): void {
+    queue.done(token);
+    noteDropped(context, [event], reason);
+    changed();
+    verifyDuplicates();
+    pump();
   }
 
   function bury(token: number, consignment: Consignment, reason: string): void {
@@ -122,49 +138,43 @@ export function createKeyOutlet(context: OutletContext): Outlet {
   }
 
   /** What may have been sent before is sent again with its id, unless the broker has shown that it would swallow it. */
-  function consign({ position, batch, replay }: Missing, event: StoredEvent): void {
-    const messageId = duplicates.isIdUsed(position)
-      ? null
-      : replay
-        ? `${event.eventId}:${batch}`
-        : event.eventId;
+  function consign(missing: Missing, event: StoredEvent): void {
+    const { batch, replay } = missing;
+    const name = nameOf(missing);
+    const id = replay ? copyId(event, batch) : event.eventId;
     queue.add({
       event,
+      name,
+      copy: replay,
       batch,
-      messageId,
+      messageId: duplicates.isIdUsed(name) ? null : id,
       bound: (known?.lastSequence ?? 0) + 1,
       safeUntilMs: asOfMs + windowMs / 2,
     });
   }
 
   /** Events that another lane takes by now leave this one. False: another epoch leads. */
-  async function handOver(events: Map<number, StoredEvent>): Promise<boolean> {
-    const stream = known;
-    const moved = [...events.values()].filter((event) => stream && hasMoved(context, stream, event));
+  async function handOver(moved: readonly StoredEvent[]): Promise<boolean> {
     if (moved.length === 0) return true;
     const dead = moved.map((event) => movedLetter(context, event));
     if (!(await parkIfLeading(session, epoch, dead))) return false;
     letters.commit(dead);
-    for (const { position } of moved) events.delete(position);
     context.onMoved();
     return true;
   }
 
   async function load(part: readonly Missing[]): Promise<boolean> {
-    const events = await eventsAt(
-      session,
-      part.map(({ position }) => position),
-    );
-    const gone = part.find(({ position }) => !events.has(position));
-    if (gone !== undefined && !givingUp) {
-      gate.pause(outlived(gone.position, stream));
+    const positions = [...new Set(part.map(({ position }) => position))];
+    const events = await eventsAt(session, positions);
+    const { sent, moved, dropped, lost } = sortPlanned(context, { planned: part, events, stream: known });
+    if (lost !== undefined && !givingUp) {
+      gate.pause(outlived(lost.position, stream));
       return false;
     }
-    if (!(await handOver(events))) return false;
+    noteDropped(context, dropped, UNSENDABLE);
+    if (!(await handOver(moved))) return false;
     const retried = new Set(letters.inState('retrying'));
-    for (const missing of part) {
-      const event = events.get(missing.position);
-      if (event === undefined) continue;
+    for (const [missing, event] of sent) {
       const { position, batch, replay } = missing;
       if (!replay && !retried.has(position) && letters.holds(event)) graves.holdBack(event, batch);
       else consign(missing, event);
@@ -183,20 +193,20 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     return 'loaded';
   }
 
-  function judgeLetters(stored: ReadonlyMap<number, number>, missing: readonly Missing[]): void {
-    const pending = new Set(missing.map(({ position }) => position));
-    for (const position of stored.keys()) letters.settled(position, 'event');
+  function judgeLetters(stored: ReadonlyMap<MessageName, number>, missing: readonly Missing[]): void {
+    const pending = new Set(missing.map(nameOf));
+    for (const name of stored.keys()) if (typeof name === 'number') letters.settled(name, 'event');
     for (const position of letters.inState('retrying'))
       if (!pending.has(position)) letters.settled(position, 'event');
     for (const position of letters.inState('marking')) letters.settled(position, 'marker');
   }
 
   /** What this leadership saw acknowledged is found once more, until a row of the log says that it is settled. */
-  function newAmong(stored: ReadonlyMap<number, number>): number {
+  function newAmong(stored: ReadonlyMap<MessageName, number>): number {
     if (!compared) return stored.size;
-    const pending = queue.positions();
-    for (const { position } of refill.slice(loaded)) pending.add(position);
-    return [...stored.keys()].filter((position) => pending.has(position)).length;
+    const pending = queue.names();
+    for (const missing of refill.slice(loaded)) pending.add(nameOf(missing));
+    return [...stored.keys()].filter((name) => pending.has(name)).length;
   }
 
   function takeOver({ stored, missing, asOfMs: lookedAtMs }: LookUp, lastSequence: number): void {
@@ -285,12 +295,14 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     send(cargo: readonly Cargo[], row: Batch) {
       for (const one of cargo) {
         if (one.kind !== 'event') throw new Error('markers have no place outside the chain');
-        const { batch, kind } = row;
-        const { event, messageId } = one;
+        const { batch, kind, subjectPrefix: prefix } = row;
+        const { event, messageId, copy } = one;
         if (kind === 'new' && letters.holds(event)) graves.holdBack(event, batch);
         else
           queue.add({
             event,
+            name: nameOf({ position: event.position, prefix }),
+            copy,
             batch,
             messageId,
             bound: row.firstSequence,

@@ -1,8 +1,13 @@
 import type { StoredEvent } from '../../event.ts';
+import type { MessageName } from '../lane/planned-message.ts';
 
 /** A planned event on its way to the stream, outside the chain. */
 export interface Consignment {
+  /** As it is sent: a copy may have a subject of its own. */
   readonly event: StoredEvent;
+  readonly name: MessageName;
+  /** A replay: what becomes of it says nothing of the event itself. */
+  readonly copy: boolean;
   readonly batch: number;
   readonly messageId: string | null;
   /** It is stored at this sequence or above, unless the stream has lost its tail. */
@@ -21,6 +26,7 @@ export interface Consignment {
 export interface KeyQueue {
   readonly pending: number;
   readonly pendingBytes: number;
+  /** The event that has waited longest: of copies nobody says that they are late. */
   readonly oldest: StoredEvent | undefined;
   /** The lowest batch number with an event that is not done; undefined if there is none. */
   readonly lowestBatch: number | undefined;
@@ -33,8 +39,8 @@ export interface KeyQueue {
   /** It is stored, or set aside: the next of its key may go. */
   done(token: number): Consignment | undefined;
   /** Of all that is not done. */
-  positions(): Set<number>;
-  /** Takes the later events of a key out: they are set aside with their head. */
+  names(): Set<MessageName>;
+  /** Takes the later events of a key out: they are set aside with their head. Copies stay. */
   followers(key: string): Consignment[];
   clear(): void;
 }
@@ -74,8 +80,8 @@ export function createKeyQueue({ perKey }: { perKey: boolean }): KeyQueue {
       return pendingBytes;
     },
     get oldest() {
-      const [first] = underWay.values();
-      return (first ?? runnable[next])?.event;
+      const first = [...underWay.values()].find(isOriginal) ?? runnable.slice(next).find(isOriginal);
+      return first?.event;
     },
     get lowestBatch() {
       return batches.keys().next().value;
@@ -111,13 +117,18 @@ export function createKeyQueue({ perKey }: { perKey: boolean }): KeyQueue {
       free(consignment.event.key);
       return consignment;
     },
-    positions() {
+    names() {
       const pending = [runnable.slice(next), [...behind.values()].flat(), [...underWay.values()]].flat();
-      return new Set(pending.map(({ event }) => event.position));
+      return new Set(pending.map(({ name }) => name));
     },
     followers(key) {
-      const taken = behind.get(key) ?? [];
-      if (taken.length > 0) behind.set(key, []);
+      const all = behind.get(key) ?? [];
+      const taken = all.filter(isOriginal);
+      if (taken.length > 0)
+        behind.set(
+          key,
+          all.filter(({ copy }) => copy),
+        );
       waiting -= taken.length;
       for (const consignment of taken) finish(consignment);
       return taken;
@@ -132,4 +143,8 @@ export function createKeyQueue({ perKey }: { perKey: boolean }): KeyQueue {
       batches.clear();
     },
   };
+}
+
+function isOriginal({ copy }: Consignment): boolean {
+  return !copy;
 }

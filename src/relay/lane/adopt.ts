@@ -6,7 +6,6 @@ import {
   type PositionRanges,
   parseMultirange,
   positionsOf,
-  sizeOf,
   unionOf,
   within,
 } from '../../postgres/position-ranges.ts';
@@ -15,6 +14,7 @@ import type { Adoption } from './lane.ts';
 import type { LaneLog } from './lane-log.ts';
 import type { Pause } from './lane-state.ts';
 import { placementOf } from './placement.ts';
+import { rowsBehind } from './rows-behind.ts';
 
 /** Why a lane stops at a stream that is not the one its log speaks of, and what ends it. */
 export function recreated(last: Batch, stream: StreamState): Pause {
@@ -25,8 +25,8 @@ export function recreated(last: Batch, stream: StreamState): Pause {
 }
 
 /**
- * The one row that begins the log of a stream's new incarnation: what has to go onto it of what was planned before.
- * It says so for good, so that a crash behind it changes nothing.
+ * The rows that begin the log of a stream's new incarnation: what has to go onto it of what was planned before. They are
+ * written at once and say so for good, so that a crash behind them changes nothing.
  */
 export async function adoptStream(options: {
   readonly session: Session;
@@ -36,25 +36,37 @@ export async function adoptStream(options: {
   /** Of slots, as this leadership knows it, which may be more than the log does; null outside `stream` ordering. */
   readonly settledTo: number | null;
   readonly log: LaneLog;
-}): Promise<Batch> {
+}): Promise<Batch[]> {
   const { stream, log, mode, last } = options;
-  const positions = mode === 'republish' ? await retained(options) : await unsettled(options);
-  const first = stream.lastSequence + 1;
-  const row = log.next({ kind: 'again', first, last: first + sizeOf(positions) - 1, positions });
+  const groups = mode === 'republish' ? await retained(options) : await unsettled(options);
   // What was settled was so in the old incarnation: of this one nothing is, and older rows are over.
-  return { ...row, settledTo: null, settledBatch: row.ordering === 'stream' ? null : last.batch };
+  return rowsBehind(log, stream.lastSequence, groups).map((row) => ({
+    ...row,
+    settledTo: null,
+    settledBatch: row.ordering === 'stream' ? null : last.batch,
+  }));
 }
+
+/** By prefix: null has the events themselves, in any case, and first. */
+type Groups = ReadonlyMap<string | null, PositionRanges>;
 
 /** So many positions are looked at in one statement, which has a time limit. */
 const POSITIONS_AT_ONCE = 500_000;
 
 /** Positions planned for the stream that the outbox still holds, and that are not set aside. */
-async function retained({ session, last }: { session: Session; last: Batch }): Promise<PositionRanges> {
-  const [log] = await session.query({
-    text: `select coalesce(range_agg(positions), '{}') from postcommit.batches where stream = $1`,
+async function retained({ session, last }: { session: Session; last: Batch }): Promise<Groups> {
+  const log = await session.query({
+    text: `select subject_prefix, range_agg(positions) from postcommit.batches where stream = $1
+            group by subject_prefix order by subject_prefix`,
     values: [last.stream],
   });
-  const planned = parseMultirange(log?.[0] ?? '{}');
+  const groups = new Map<string | null, PositionRanges>([[null, []]]);
+  for (const [prefix, positions] of log)
+    groups.set(prefix ?? null, await retainedAmong(session, parseMultirange(positions ?? '{}')));
+  return groups;
+}
+
+async function retainedAmong(session: Session, planned: PositionRanges): Promise<PositionRanges> {
   const [edge] = await session.query({ text: 'select min(position), max(position) from postcommit.outbox' });
   const [lowest, highest] = [Number(edge?.[0] ?? 1), Number(edge?.[1] ?? 0)];
   const kept: PositionRanges[] = [];
@@ -78,22 +90,30 @@ async function retainedWithin(
   return parseMultirange(row?.[0] ?? '{}');
 }
 
-/** Positions that were planned and are neither known to be stored nor set aside. */
+/** What was planned and is neither known to be stored nor set aside. */
 export async function unsettled(options: {
   session: Session;
   last: Batch;
   settledTo: number | null;
-}): Promise<PositionRanges> {
+}): Promise<Groups> {
   const { session, last } = options;
   const { batches, slotsSettledTo } = await unsettledBatches(session, last, {
     above: Number.MAX_SAFE_INTEGER,
   });
   const settledTo = Math.max(slotsSettledTo, options.settledTo ?? 0);
-  const positions = new Set<number>();
-  for (const [sequence, { position, what }] of placementOf(batches.filter(isSlotted)).slots)
-    if (what === 'event' && sequence > settledTo) positions.add(position);
+  const groups = new Map<string | null, Set<number>>([[null, new Set()]]);
+  const add = (prefix: string | null, position: number) =>
+    groups.set(prefix, (groups.get(prefix) ?? new Set()).add(position));
+  for (const [sequence, { position, what, prefix }] of placementOf(batches.filter(isSlotted)).slots)
+    if (what === 'event' && sequence > settledTo) add(prefix, position);
   for (const row of batches)
-    if (!isSlotted(row)) for (const position of positionsOf(row.positions)) positions.add(position);
+    if (!isSlotted(row)) for (const position of positionsOf(row.positions)) add(row.subjectPrefix, position);
+  const unsettled = new Map<string | null, PositionRanges>();
+  for (const [prefix, positions] of groups) unsettled.set(prefix, await notSetAside(session, positions));
+  return unsettled;
+}
+
+async function notSetAside(session: Session, positions: ReadonlySet<number>): Promise<PositionRanges> {
   const [row] = await session.query({
     text: `select range_agg(int8range(o.position, o.position, '[]')) from unnest($1::int8[]) as o(position)
             where ${NOT_SET_ASIDE}`,

@@ -4,6 +4,7 @@ import { lastBatch } from '../../batch-log/recover.ts';
 import { messageOf, PostcommitError } from '../../errors.ts';
 import type { StreamState } from '../../jetstream/index.ts';
 import { createDeferred, type Deferred } from '../../lifecycle/deferred.ts';
+import { sizeOf } from '../../postgres/position-ranges.ts';
 import { abandonStream } from './abandon.ts';
 import { adoptStream, recreated } from './adopt.ts';
 import type { Adopted, Adoption, LaneContext } from './lane.ts';
@@ -58,8 +59,7 @@ export function createComparing(parts: ComparingOptions): Comparing {
   ): Promise<'waiting' | 'fenced' | 'ended'> {
     if (!prepared.missing || !closing || last === undefined)
       return wait(prepared.pause.outcome, prepared.pause.reason);
-    if ((await abandonStream({ session, epoch: context.epoch, last, letters, log })) === 'fenced')
-      return 'fenced';
+    if ((await abandonStream({ context, last, letters, log })) === 'fenced') return 'fenced';
     context.onMoved();
     return 'ended';
   }
@@ -71,10 +71,10 @@ export function createComparing(parts: ComparingOptions): Comparing {
     }
     const settledTo = (options.ordering ?? 'stream') === 'stream' ? outlet.settledTo : null;
     log.restart(last, stream.created);
-    const row = await adoptStream({ session, last, stream, mode: adoption.mode, settledTo, log });
-    if ((await planIfLeading(session, [row])) === 'fenced') return 'fenced';
-    const outcome = await outlet.compare({ stream, last: row, giveUp: true, signal });
-    if (outcome === 'flowing') finish(row.lastSequence - row.firstSequence + 1);
+    const rows = await adoptStream({ session, last, stream, mode: adoption.mode, settledTo, log });
+    if ((await planIfLeading(session, rows)) === 'fenced') return 'fenced';
+    const outcome = await outlet.compare({ stream, last: rows.at(-1), giveUp: true, signal });
+    if (outcome === 'flowing') finish(rows.reduce((sum, { positions }) => sum + sizeOf(positions), 0));
     return outcome;
   }
 

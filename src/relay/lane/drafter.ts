@@ -6,11 +6,19 @@ import type { StreamState } from '../../jetstream/index.ts';
 import { createDeferred, type Deferred } from '../../lifecycle/deferred.ts';
 import { rangesOf } from '../../postgres/position-ranges.ts';
 import { storageFault } from './acceptable.ts';
-import { type Cargo, fresh, repeated } from './cargo.ts';
-import { CHECKPOINT_AFTER, type Draft, type Intake, type Repeat, type Repeated } from './lane.ts';
+import { type Cargo, copied, fresh, repeated } from './cargo.ts';
+import {
+  CHECKPOINT_AFTER,
+  type Draft,
+  type Intake,
+  type Repeat,
+  type Repeated,
+  type Replay,
+} from './lane.ts';
 import type { LaneLetters, Suspect, Triage } from './lane-letters.ts';
 import type { LaneLog } from './lane-log.ts';
 import type { Outlet } from './outlet.ts';
+import { underPrefix } from './planned-message.ts';
 
 /** The planning half of a lane: decides what gets a slot, and drafts the rows that say so. */
 export interface Drafter {
@@ -71,17 +79,29 @@ export function createDrafter(options: DrafterOptions): Drafter {
     return [...suspects, ...strays].sort((a, b) => a.event.position - b.event.position);
   }
 
+  /** An event does not fit the limits of the stream as they were a while ago: it has to be looked at first. */
+  function areLimitsInDoubt(suspects: readonly Suspect[]): boolean {
+    const isStale = performance.now() - (known()?.atMs ?? 0) > LIMITS_MS;
+    if (!isStale || !suspects.some(({ fault }) => fault?.outcome === 'refused')) return false;
+    gate.doubt('an event does not fit the limits of the stream, which may have changed');
+    return true;
+  }
+
   /** Who gets a slot and who does not; undefined if the lane pauses, or has to look at the stream first. */
   function triage(suspects: readonly Suspect[]): Triage | undefined {
-    const isStale = performance.now() - (known()?.atMs ?? 0) > LIMITS_MS;
-    if (isStale && suspects.some(({ fault }) => fault?.outcome === 'refused')) {
-      gate.doubt('an event does not fit the limits of the stream, which may have changed');
-      return undefined;
-    }
+    if (areLimitsInDoubt(suspects)) return undefined;
     const sorted = letters.triage(suspects);
     if ('events' in sorted) return sorted;
     gate.pause(sorted);
     return undefined;
+  }
+
+  /** What cannot be copied is left out: the event itself is stored, and nothing has to become of it. */
+  function triageCopies(events: readonly StoredEvent[]): Triage | undefined {
+    const suspects = suspectsOf(events);
+    if (areLimitsInDoubt(suspects)) return undefined;
+    const fit = suspects.filter(({ fault }) => fault === undefined);
+    return { events: fit.map(({ event }) => event), letters: [] };
   }
 
   function triageRepeat(): { repeat: Repeat; triage: Triage } | 'none' | undefined {
@@ -89,7 +109,7 @@ export function createDrafter(options: DrafterOptions): Drafter {
     if (repeat === undefined) return 'none';
     // What is retried must not be held again behind itself.
     if (repeat.kind === 'retry') letters.retrying(repeat.events);
-    const sorted = triage(suspectsOf(repeat.events));
+    const sorted = repeat.kind === 'replay' ? triageCopies(repeat.events) : triage(suspectsOf(repeat.events));
     if (sorted === undefined) return undefined;
     // What is held again is known before later events of its key are judged. If the lane refuses those, it compares, and
     // letters begin again from their table.
@@ -97,25 +117,44 @@ export function createDrafter(options: DrafterOptions): Drafter {
     return { repeat, triage: sorted };
   }
 
-  function draftRepeat({ kind }: Repeat, { events, letters: dead }: Triage): DraftPart {
+  function draftRepeat(repeat: Repeat, sorted: Triage): DraftPart {
+    const part = repeat.kind === 'retry' ? draftRetry(sorted) : draftCopies(repeat, sorted);
+    return {
+      ...part,
+      commit() {
+        part.commit();
+        repeats.shift()?.written.resolve('planned');
+      },
+    };
+  }
+
+  function draftRetry({ events, letters: dead }: Triage): DraftPart {
     const positions = events.map(({ position }) => position);
-    const row = log.next({ kind, ...outlet.bounds(events.length), positions: rangesOf(positions) });
-    const cargo = events.map(
-      (event): Cargo =>
-        kind === 'retry'
-          ? slotted
-            ? repeated(event)
-            : fresh(event)
-          : { kind: 'event', event, messageId: `${event.eventId}:${row.batch}` },
-    );
+    const row = log.next({ kind: 'retry', ...outlet.bounds(events.length), positions: rangesOf(positions) });
+    const toCargo = slotted ? (event: StoredEvent) => repeated(event) : fresh;
     return {
       row,
       letters: dead,
-      retried: kind === 'retry' ? positions.map((position) => ({ stream, position })) : [],
+      retried: positions.map((position) => ({ stream, position })),
       commit() {
-        if (kind === 'retry') letters.retrying(events);
+        letters.retrying(events);
+        outlet.send(events.map(toCargo), row);
+      },
+    };
+  }
+
+  function draftCopies({ prefix, onRefused, events: asked }: Replay, { events }: Triage): DraftPart {
+    const positions = rangesOf(events.map(({ position }) => position));
+    const bounds = outlet.bounds(events.length);
+    const row = log.next({ kind: 'replay', ...bounds, positions, subjectPrefix: prefix });
+    return {
+      row,
+      letters: [],
+      retried: [],
+      commit() {
+        const cargo = events.map((event): Cargo => copied(underPrefix(event, prefix), row.batch));
         outlet.send(cargo, row);
-        repeats.shift()?.written.resolve('planned');
+        onRefused(asked.length - events.length);
       },
     };
   }

@@ -25,6 +25,20 @@ export async function eventsAt(
   return events;
 }
 
+/** Subjects of the events at these positions; those that nobody has any more are left out. */
+export async function subjectsAt(
+  session: Session,
+  positions: readonly number[],
+): Promise<ReadonlyMap<number, string>> {
+  if (positions.length === 0) return new Map();
+  const rows = await session.query({
+    text: `select position, subject from postcommit.dead_letters where consumer is null and position = any($1::int8[])
+           union all select position, subject from postcommit.outbox where position = any($1::int8[])`,
+    values: [positions],
+  });
+  return new Map(rows.map(([position, subject]) => [Number(position), subject as string]));
+}
+
 /** Ids of the events at these positions; those whose content is gone are left out. */
 export async function eventIdsAt(
   session: Session,

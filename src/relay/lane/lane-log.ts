@@ -12,6 +12,7 @@ export interface NewRow {
   readonly first: number;
   readonly last: number;
   readonly positions: PositionRanges;
+  readonly subjectPrefix?: string | null;
   readonly parked?: PositionRanges;
   /** Default: that of the row before; rows about older events repeat it, a read may be under way. */
   readonly reading?: Reading;
@@ -79,6 +80,7 @@ export function createLaneLog({ stream, ordering, epoch, settled }: LaneLogOptio
         lastSequence: row.last,
         ...settled(),
         positions: row.positions,
+        subjectPrefix: row.subjectPrefix ?? null,
         parked: row.parked ?? [],
         readTo: reading.readTo,
         openFrom: reading.openFrom,

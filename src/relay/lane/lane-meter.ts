@@ -6,6 +6,8 @@ import type { Pause } from './lane-state.ts';
 /** Tells the outside what a lane does: metrics for each event, log lines for what a person wants to know. */
 export interface LaneMeter {
   stored(event: StoredEvent): void;
+  /** A replay's copy, of an event that was inserted who knows when. */
+  copied(): void;
   /** Hands the counts of the hot path to the registry. */
   flush(): void;
   failed(outcome: string): void;
@@ -39,6 +41,9 @@ export function createLaneMeter(context: { stream: string; metrics: Metrics; log
     stored(event) {
       stored++;
       metrics.insertToStored.observe(Math.max(0, Date.now() - event.createdAtMs) / 1_000);
+    },
+    copied() {
+      stored++;
     },
     flush() {
       if (stored > 0) metrics.publishedEvents.inc({ stream }, stored);

@@ -86,10 +86,23 @@ export interface Draft {
 
 export type Repeated = 'planned' | 'later' | 'abandoned';
 
-export interface Repeat {
-  readonly kind: 'retry' | 'replay';
-  /** In position order. */
+export type Repeat =
+  | {
+      readonly kind: 'retry';
+      /** In position order. */
+      readonly events: readonly StoredEvent[];
+    }
+  | Replay;
+
+/** Copies of events that were published before. */
+export interface Replay {
+  readonly kind: 'replay';
+  /** In position order, as the outbox has them. */
   readonly events: readonly StoredEvent[];
+  /** They go to `<prefix>.<subject>`; null: to the subject itself. */
+  readonly prefix: string | null;
+  /** Told once the row is written: the stream does not take so many of them as they are, and the row leaves them out. */
+  readonly onRefused: (count: number) => void;
 }
 
 /** `continue`: what was stored before counts as published. `republish`: everything the outbox still holds goes again. */

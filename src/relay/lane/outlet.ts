@@ -1,7 +1,7 @@
 import type { Batch } from '../../batch-log/batch.ts';
 import type { NewLetter } from '../../dead-letters/letter.ts';
 import type { StoredEvent } from '../../event.ts';
-import { type BrokerLink, type StreamState, subjectMatches } from '../../jetstream/index.ts';
+import type { BrokerLink, StreamState } from '../../jetstream/index.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { LaneOptions } from '../options.ts';
@@ -70,16 +70,7 @@ export interface OutletContext {
   readonly wake: () => void;
 }
 
-/**
- * An event that was planned for a stream which does not take its subject any more, while another lane does: it goes there.
- * No packet of it that is still under way can be stored here.
- */
-export function hasMoved({ isElsewhere }: OutletContext, stream: StreamState, event: StoredEvent): boolean {
-  return (
-    isElsewhere(event.subject) && !stream.subjects.some((pattern) => subjectMatches(pattern, event.subject))
-  );
-}
-
+/** An event that was planned for a stream which does not take its subject any more, while another lane does: it goes there. */
 export function movedLetter({ letters, options }: OutletContext, event: StoredEvent): NewLetter {
   return letters.letterFor(event, {
     state: 'parked',

@@ -1,13 +1,11 @@
 import type { Batch } from '../../batch-log/batch.ts';
 import { positionsOf } from '../../postgres/position-ranges.ts';
+import { type MessageName, nameOf, type PlannedMessage } from './planned-message.ts';
 
 /** What the log says of one sequence. */
-export interface PlannedSlot {
-  readonly position: number;
+export interface PlannedSlot extends PlannedMessage {
   /** `void`: its event has another place by now; if the slot has to be passed, a marker fills it. */
   readonly what: 'event' | 'marker' | 'void';
-  /** A further copy of an event that was published before. */
-  readonly replay: boolean;
 }
 
 /** Which event belongs at which sequence, by the log. */
@@ -21,37 +19,45 @@ export interface Placement {
 
 /**
  * Reads rows of `stream` ordering, oldest first. Later rows win: `again` and `retry` move an event, `found` says where
- * one was stored instead, `marker` turns a slot into a marker's. A `replay` is a copy and moves nothing, but the newest
- * copy of an event is the one that is repeated.
+ * one was stored instead, `marker` turns a slot into a marker's. A `replay` is a copy and moves nothing, but of copies
+ * under the same subject the newest is the one that is repeated.
  */
 export function placementOf(batches: readonly Batch[]): Placement {
   const slots = new Map<number, PlannedSlot>();
   const places = new Map<number, number>();
-  const copies = new Map<number, number>();
+  const copies = new Map<MessageName, number>();
   const markers = new Map<number, number>();
 
   const empty = (sequence: number | undefined) => {
     const slot = sequence === undefined ? undefined : slots.get(sequence);
     if (sequence !== undefined && slot?.what === 'event') slots.set(sequence, { ...slot, what: 'void' });
   };
+  const mark = (position: number, sequence: number) => {
+    const { what, replay = false, prefix = null } = slots.get(sequence) ?? {};
+    if (what === 'event' && !replay) markers.set(position, sequence);
+    slots.set(sequence, { position, what: 'marker', replay, prefix });
+  };
+  const copy = (slot: PlannedSlot, sequence: number) => {
+    empty(copies.get(nameOf(slot)));
+    copies.set(nameOf(slot), sequence);
+    slots.set(sequence, slot);
+  };
   const place = (kind: Batch['kind'], position: number, sequence: number) => {
-    if (kind === 'marker') {
-      if (slots.get(sequence)?.what === 'event') markers.set(position, sequence);
-      slots.set(sequence, { position, what: 'marker', replay: false });
-      return;
-    }
-    const replay = kind === 'replay';
-    const where = replay ? copies : places;
-    if (where.get(position) !== sequence) empty(where.get(position));
-    where.set(position, sequence);
+    if (places.get(position) !== sequence) empty(places.get(position));
+    places.set(position, sequence);
     if (kind === 'found') markers.delete(position); // It was quicker than its marker.
     // What was found lies where another event may have been planned: that one's slot is not to be overwritten.
     if (kind !== 'found' || slots.get(sequence)?.position === position)
-      slots.set(sequence, { position, what: 'event', replay });
+      slots.set(sequence, { position, what: 'event', replay: false, prefix: null });
   };
-  for (const { kind, firstSequence, positions } of batches) {
+  for (const { kind, firstSequence, positions, subjectPrefix: prefix } of batches) {
     let sequence = firstSequence;
-    for (const position of positionsOf(positions)) place(kind, position, sequence++);
+    for (const position of positionsOf(positions)) {
+      if (kind === 'marker') mark(position, sequence);
+      else if (kind === 'replay') copy({ position, what: 'event', replay: true, prefix }, sequence);
+      else place(kind, position, sequence);
+      sequence++;
+    }
   }
   return { slots, places, markers };
 }

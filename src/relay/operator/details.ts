@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isSubject } from '../../outbox/event-rules.ts';
 import type { RequestKind } from '../../requests/requests.ts';
 
 export const selectionDetail = z.strictObject({
@@ -13,11 +14,10 @@ export const selectionDetail = z.strictObject({
 const bound = z.int().positive().optional();
 
 /** As UTC, in the years that both clocks know: PostgreSQL has no year 0 and fewer offsets than RFC 3339. */
-const moment = z.iso
+export const moment = z.iso
   .datetime({ offset: true })
   .transform(toUtc)
-  .refine((text) => /^(?!0000)\d{4}-/.test(text), 'the year must be one from 1 to 9999')
-  .optional();
+  .refine((text) => /^(?!0000)\d{4}-/.test(text), 'the year must be one from 1 to 9999');
 
 /** With the microseconds that `created_at` has, and a Date has not. */
 function toUtc(text: string): string {
@@ -35,16 +35,40 @@ export const replayDetail = z
     fromSequence: bound,
     toSequence: bound,
     /** When the event was inserted. */
-    since: moment,
-    until: moment,
+    since: moment.optional(),
+    until: moment.optional(),
     key: z.string().optional(),
+    /** Of any of these. */
+    keys: z.array(z.string()).min(1).optional(),
     /** A subject, or a pattern with wildcards. */
     subject: z.string().optional(),
+    /** The copies go to `<prefix>.<subject>`. */
+    subjectPrefix: z
+      .string()
+      .refine(isSubject, 'it has to be a subject itself, without wildcards')
+      .optional(),
+    /** Copies a second, at most. */
+    rate: z.int().positive().optional(),
+    /** As many as whoever asks has counted, for whoever looks on. */
+    counted: z.int().nonnegative().optional(),
   })
+  .refine(choosesSomething, 'say which events: everything is not replayed by mistake')
   .refine(
-    ({ stream: _, ...choice }) => Object.keys(choice).length > 0,
-    'say which events: everything is not replayed by mistake',
+    ({ stream, fromSequence, toSequence }) =>
+      stream !== undefined || (fromSequence === undefined && toSequence === undefined),
+    'sequences are those of a stream: say which',
   );
+
+/** Where they go, and how fast, says nothing of which. */
+function choosesSomething(detail: Readonly<Record<string, unknown>>): boolean {
+  const { stream: _, subjectPrefix: __, rate: ___, counted: ____, ...choice } = detail;
+  return Object.keys(choice).length > 0;
+}
+
+export const cancelDetail = z.strictObject({
+  /** The number of the replay. */
+  request: z.int().positive(),
+});
 
 export const adoptDetail = z.strictObject({
   stream: z.string(),
@@ -58,8 +82,10 @@ export const DETAILS = {
   replay: replayDetail,
   adopt: adoptDetail,
   audit: z.looseObject({}),
+  cancel: cancelDetail,
 } as const satisfies Readonly<Record<RequestKind, z.ZodType>>;
 
 export type SelectionDetail = z.infer<typeof selectionDetail>;
 export type ReplayDetail = z.infer<typeof replayDetail>;
+export type CancelDetail = z.infer<typeof cancelDetail>;
 export type AdoptDetail = z.infer<typeof adoptDetail>;

@@ -16,8 +16,6 @@ export interface OperatorContext {
   readonly closing: readonly Lane[];
   readonly router: Router;
   readonly logger: Logger;
-  /** Every event below it was read by all lanes. */
-  readonly openFrom: () => number;
   /** True once after a lane has handed events over to another one. */
   readonly takeMoved: () => boolean;
   /** Looks for events that reading has passed over; says what it found. */
@@ -33,6 +31,8 @@ export type Handling =
   | { readonly kind: 'fenced' }
   /** A lane is paused: the request stays, others have their turn. */
   | { readonly kind: 'later' }
+  /** There is more to do, in so many milliseconds; meanwhile others have their turn. */
+  | { readonly kind: 'unfinished'; readonly dueInMs: number }
   /** The leadership ends: the next one goes on with it. */
   | { readonly kind: 'abandoned' };
 

@@ -5,10 +5,17 @@ import { isOutageState } from '../../postgres/server-error.ts';
 import { sqlState } from '../../postgres/session.ts';
 import { answerIfLeading, type OperatorRequest, openRequests } from '../../requests/requests.ts';
 import { adopt } from './adopt.ts';
+import { cancel } from './cancel.ts';
 import { answerRetry, discard, retry } from './dead-letters.ts';
-import { type AdoptDetail, DETAILS, type ReplayDetail, type SelectionDetail } from './details.ts';
+import {
+  type AdoptDetail,
+  type CancelDetail,
+  DETAILS,
+  type ReplayDetail,
+  type SelectionDetail,
+} from './details.ts';
 import { answered, type Handling, type OperatorContext } from './handling.ts';
-import { replay } from './replay.ts';
+import { createReplays, type Replays } from './replay.ts';
 
 const ASK_EVERY_MS = 1_000;
 
@@ -22,6 +29,7 @@ export async function serveOperators(
 ): Promise<'stopped' | 'fenced'> {
   // What no request asks for, but follows from one, or from a lane that is no more. The last leader may have left some.
   const due = new Set<'moved' | 'held'>(['moved', 'held']);
+  const replays = createReplays(context);
   let releaseFromMs = 0;
   while (!signal.aborted) {
     if (context.takeMoved()) due.add('moved');
@@ -29,14 +37,20 @@ export async function serveOperators(
     const caughtUp = await catchUp(context, due);
     if (caughtUp === 'stopped') return 'stopped';
     if (caughtUp === 'unable') releaseFromMs = performance.now() + UNABLE_AGAIN_AFTER_MS;
-    for (const request of await openRequests(context.session)) {
-      const end = await serve(context, request, signal);
-      if (end !== 'served') return end;
+    const requests = await openRequests(context.session);
+    replays.keepOnly(requests.map(({ id }) => id));
+    let dueInMs = ASK_EVERY_MS;
+    for (const request of requests) {
+      const end = await serve({ ...context, replays }, request, signal);
+      if (typeof end === 'string') return end;
+      dueInMs = Math.min(dueInMs, end.dueInMs);
     }
-    await sleep(ASK_EVERY_MS, signal);
+    await sleep(dueInMs, signal);
   }
   return 'stopped';
 }
+
+type Serving = OperatorContext & { readonly replays: Replays };
 
 async function catchUp(
   context: OperatorContext,
@@ -53,25 +67,27 @@ async function catchUp(
   return left === 0 ? 'done' : 'unable';
 }
 
+/** With when it, or another one, is to be asked for again. */
 async function serve(
-  context: OperatorContext,
+  context: Serving,
   request: OperatorRequest,
   signal: AbortSignal,
-): Promise<'served' | 'stopped' | 'fenced'> {
+): Promise<{ readonly dueInMs: number } | 'stopped' | 'fenced'> {
   const { session, epoch, logger } = context;
   const handling = await handle(context, request, signal).catch((error: unknown) =>
     answerThenFail(context, request, error),
   );
   if (handling.kind === 'fenced') return 'fenced';
   if (handling.kind === 'abandoned' || signal.aborted) return 'stopped';
-  if (handling.kind === 'later') return 'served';
+  if (handling.kind === 'unfinished') return handling;
+  if (handling.kind === 'later') return SERVED;
   const { id, kind } = request;
   const { answer } = handling;
   logger.info({ event: 'request-finished', id, kind, answer }, `request ${id} (${kind}) is finished`);
-  return (await answerIfLeading(session, epoch, { id, result: answer, finished: true }))
-    ? 'served'
-    : 'fenced';
+  return (await answerIfLeading(session, epoch, { id, result: answer, finished: true })) ? SERVED : 'fenced';
 }
+
+const SERVED = { dueInMs: ASK_EVERY_MS };
 
 /**
  * What fails here ends the leadership, and would end the next one, too, with the same request: it is over, unless the
@@ -104,11 +120,7 @@ function isOutage(error: unknown): boolean {
     : isOutageState(state);
 }
 
-async function handle(
-  context: OperatorContext,
-  request: OperatorRequest,
-  signal: AbortSignal,
-): Promise<Handling> {
+async function handle(context: Serving, request: OperatorRequest, signal: AbortSignal): Promise<Handling> {
   const detail = DETAILS[request.kind].safeParse(request.detail);
   if (!detail.success)
     return answered({ error: `the request makes no sense: ${z.prettifyError(detail.error)}` });
@@ -118,7 +130,9 @@ async function handle(
     case 'discard':
       return discard(context, detail.data as SelectionDetail);
     case 'replay':
-      return replay(context, request.id, detail.data as ReplayDetail);
+      return context.replays.turn({ id: request.id, wish: detail.data as ReplayDetail }, signal);
+    case 'cancel':
+      return cancel(context, request.id, detail.data as CancelDetail);
     case 'adopt':
       return adopt(context, detail.data as AdoptDetail, signal);
     case 'audit':

@@ -36,6 +36,7 @@ export async function moveFormerStreams(
       settledTo,
       settledBatch,
       positions: [],
+      subjectPrefix: null,
       parked: [],
       ...reading,
     };
