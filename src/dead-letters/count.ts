@@ -44,7 +44,7 @@ export async function countConsumerLetters(transaction: Transaction, consumer: s
   const [row] = await transaction.run(
     `SELECT count(*)::text AS letters
        FROM (SELECT FROM postcommit.dead_letters
-              WHERE consumer = $1::text AND state = 'parked' LIMIT ${COUNTED_AT_MOST}) AS some`,
+              WHERE consumer = $1::text AND state = 'parked' LIMIT ${COUNTED_AT_MOST}) AS counted`,
     [consumer],
   );
   return Number(row?.letters ?? 0);

@@ -10,7 +10,7 @@ const COUNTED_AT_MOST = 10_000;
 export async function estimateInbox(transaction: Transaction, consumer: string): Promise<number> {
   const [counted] = await transaction.run(
     `SELECT count(*)::text AS rows
-       FROM (SELECT FROM postcommit.inbox WHERE consumer = $1::text LIMIT ${COUNTED_AT_MOST + 1}) AS some`,
+       FROM (SELECT FROM postcommit.inbox WHERE consumer = $1::text LIMIT ${COUNTED_AT_MOST + 1}) AS counted`,
     [consumer],
   );
   const rows = Number(counted?.rows);
