@@ -1,43 +1,9 @@
 import { expect, test } from 'vitest';
+import { CHECKS } from '../../src/doctor/checks.ts';
 import { proseOf, tableBelow } from '../docs/pages.ts';
 import { ALERTS, promtool, RECORDED, SCENARIOS, seriesIn, seriesOfRegistry } from './rules-file.ts';
 
-/** The checks of `postcommit doctor`. */
-const DOCTOR_CHECKS = new Set([
-  'postgres-connection',
-  'postgres-primary',
-  'postgres-version',
-  'migrations',
-  'privileges',
-  'pooler',
-  'listen',
-  'synchronous-commit',
-  'synchronous-standby',
-  'position-sequence',
-  'old-transactions',
-  'notification-queue',
-  'outbox-segments',
-  'backlog',
-  'relay-leader',
-  'dead-letters',
-  'inbox-retention',
-  'nats-connection',
-  'nats-version',
-  'jetstream',
-  'stream',
-  'stream-subjects',
-  'stream-storage',
-  'stream-replicas',
-  'stream-no-ack',
-  'stream-discard',
-  'stream-limits',
-  'stream-duplicate-window',
-  'max-payload',
-  'foreign-writers',
-  'stream-retention',
-  'consumers',
-  'clock-skew',
-]);
+const DOCTOR_CHECKS = new Set(CHECKS.map(({ name }) => name));
 
 const RUNBOOK = 'docs/runbook.md';
 
