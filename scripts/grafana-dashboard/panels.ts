@@ -149,3 +149,15 @@ function legend(): VizLegendOptionsBuilder {
     .placement(LegendPlacement.Bottom)
     .showLegend(true);
 }
+
+export interface Row {
+  readonly title: string;
+  readonly panels: readonly Made[];
+}
+
+/** Of the oldest event that waits, in seconds: what the alerts call old, and very old. */
+export const AGE_STEPS = [
+  [null, 'green'],
+  [60, 'yellow'],
+  [300, 'red'],
+] as const;
