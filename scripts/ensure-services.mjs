@@ -4,6 +4,7 @@ import { findPostgres } from '../src/embedded/find-postgres.ts';
 import { postgresIdentity } from '../src/embedded/identity.ts';
 import { ensureNatsServer } from '../src/embedded/install-nats-server.ts';
 import { ensureChromium } from '../test/support/install-chromium.ts';
+import { ensurePrometheus } from '../test/support/install-prometheus.ts';
 import { NATS_VERSIONS, natsServerOf } from '../test/support/nats-server-versions.ts';
 
 const { DATABASE_URL, NATS_URL } = process.env;
@@ -26,7 +27,12 @@ function onInstall(way) {
 
 /** What is missing here fails the tests that need it, with all others run. */
 async function fetchVersions() {
-  for (const fetch of [...NATS_VERSIONS.map((version) => () => natsServerOf(version)), ensureChromium]) {
+  const fetches = [
+    ...NATS_VERSIONS.map((version) => () => natsServerOf(version)),
+    ensureChromium,
+    () => ensurePrometheus('promtool'),
+  ];
+  for (const fetch of fetches) {
     try {
       await fetch();
     } catch (error) {

@@ -8,10 +8,10 @@ import { watchStopSignals } from '../daemon/stop-signals.ts';
 import type { HttpAddress } from '../daemon/values.ts';
 import { PostcommitError } from '../errors.ts';
 import { aborted } from '../lifecycle/abort.ts';
+import { packageVersion } from '../telemetry/package-version.ts';
 import { type CliContext, printLine } from './context.ts';
 import { EXIT_CODES_HELP } from './exit-codes.ts';
 import { addSettingOptions, configSources } from './setting-options.ts';
-import { packageVersion } from './version.ts';
 
 export function registerConsole(program: Command, context: CliContext): void {
   const command = program

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../telemetry/package-version.ts';
 import { registerAdopt } from './adopt.ts';
 import { registerAudit } from './audit.ts';
 import { registerCheck } from './check.ts';
@@ -15,7 +16,6 @@ import { registerReplay } from './replay.ts';
 import { reportError } from './report-error.ts';
 import { registerStatus } from './status.ts';
 import { registerTail } from './tail.ts';
-import { packageVersion } from './version.ts';
 
 /** Runs one command line and resolves to the exit code. */
 export async function runCli(args: readonly string[], context: CliContext): Promise<number> {

@@ -6,6 +6,7 @@ import { watchStopSignals } from '../daemon/stop-signals.ts';
 import { migrate } from '../migrate/index.ts';
 import { createLogger, type Logger } from '../telemetry/logger.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
+import { collectProcessMetrics } from '../telemetry/process-metrics.ts';
 import { consoleOf } from './console.ts';
 import type { CliContext } from './context.ts';
 import { durationOption } from './duration-option.ts';
@@ -61,6 +62,7 @@ async function run(
   const signals = watchStopSignals();
   const { createRelay } = await import('../relay/index.ts');
   const metrics = createMetrics();
+  collectProcessMetrics(metrics);
   const relay = createRelay({
     databaseUrl: config.databaseUrl,
     nats: config.natsSettings,

@@ -6,6 +6,7 @@ import type { BackoffOptions } from '../lifecycle/backoff.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ConsumerDatabase } from './database.ts';
+import { type ConsumerMeter, createConsumerMeter } from './meter.ts';
 
 export interface ConsumeOptions<Database extends ConsumerDatabase = ConsumerDatabase> {
   /** A URL (or several, comma-separated), settings, or a connection of yours, which stays yours to close. */
@@ -93,7 +94,7 @@ export interface ConsumerSettings {
   readonly backoff: Required<BackoffOptions>;
   readonly confirmAck: boolean;
   readonly logger: Logger;
-  readonly metrics: Metrics | undefined;
+  readonly meter: ConsumerMeter;
 }
 
 /** @throws PostcommitError `config-invalid` */
@@ -138,7 +139,7 @@ export function resolveOptions(options: ConsumeOptions): ConsumerSettings {
     backoff: { firstMs: options.backoff?.firstMs ?? 500, maxMs: options.backoff?.maxMs ?? 60_000 },
     confirmAck: options.confirmAck ?? false,
     logger: options.logger ?? silentLogger(),
-    metrics: options.metrics,
+    meter: createConsumerMeter(options.metrics, durable),
   };
 }
 

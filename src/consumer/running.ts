@@ -8,6 +8,7 @@ import type { DurableOutcome, DurableState } from './delivery/durable.ts';
 import { connectionClosed } from './delivery/keep-pulling.ts';
 import { campaign, type Role } from './lead/campaign.ts';
 import { openLeaseSession } from './lead/lease-session.ts';
+import { keepMeasuring } from './measure.ts';
 import type { ConsumerSettings } from './options.ts';
 import { createTerm, type Term } from './term.ts';
 import { createTroubleLog } from './trouble.ts';
@@ -65,6 +66,7 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
   const trouble = createTroubleLog(settings.logger, settings.durable);
   const noteDifferences = createDifferenceLog(settings);
   let role: Role = settings.order === 'none' ? 'active' : 'standby';
+  settings.meter.role(role);
   let term: Term | undefined;
   let depose: (job: Job) => void = () => undefined;
   const schedule = createSchedule({ onRoom: () => term?.ask() });
@@ -77,7 +79,8 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
     aborting: aborting.signal,
   };
   const workers = Promise.all(Array.from({ length: settings.concurrency }, () => workOff(worker)));
-  const upkeep = keepUp({ settings, link, transact, trouble, signal: stopping.signal });
+  const aside = { settings, link, transact, trouble, signal: stopping.signal };
+  const upkeep = Promise.all([keepUp(aside), keepMeasuring(aside)]);
 
   const serve = async (lease: ConsumerLease | undefined, signal: AbortSignal): Promise<void> => {
     const deposed = new AbortController();
@@ -121,6 +124,7 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
             if (role !== next)
               settings.logger.info({ event: 'consumer-role', consumer: settings.durable, role: next });
             role = next;
+            settings.meter.role(next);
           },
           onStandby: () => ready.resolve(),
           serve,
@@ -147,6 +151,7 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
     if (link.connected) await within(link.connection.flush(), LAST_MOMENT_MS);
     drained.resolve();
     await within(Promise.all([serving, upkeep]), LAST_MOMENT_MS);
+    settings.meter.end();
     await release();
     ready.reject(neverFound(settings));
   };

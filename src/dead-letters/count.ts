@@ -1,4 +1,5 @@
 import type { Session } from '../postgres/session.ts';
+import type { Transaction } from '../postgres/transaction-handle.ts';
 
 /** Dead letters that await a decision. */
 export async function countDeadLetters(session: Session): Promise<number> {
@@ -33,4 +34,18 @@ export async function countDeadLettersByOrigin(session: Session): Promise<Letter
     letters: Number(letters),
     reason: reason ?? '',
   }));
+}
+
+/** More than that many are as bad as that many. */
+const COUNTED_AT_MOST = 10_000;
+
+/** Of a consumer, those that await a decision, up to 10,000. */
+export async function countConsumerLetters(transaction: Transaction, consumer: string): Promise<number> {
+  const [row] = await transaction.run(
+    `SELECT count(*)::text AS letters
+       FROM (SELECT FROM postcommit.dead_letters
+              WHERE consumer = $1::text AND state = 'parked' LIMIT ${COUNTED_AT_MOST}) AS counted`,
+    [consumer],
+  );
+  return Number(row?.letters ?? 0);
 }

@@ -22,11 +22,17 @@ export interface ListenerOptions {
   readonly logger: Logger;
   /** A notification arrived, or some may have been missed: look. */
   readonly wake: () => void;
+  /** Told when `listening` has changed. */
+  readonly onListening?: (listening: boolean) => void;
 }
 
 /** @throws if the first connection fails; later losses are its own affair. */
-export async function listen({ url, logger, wake }: ListenerOptions): Promise<Listener> {
+export async function listen({ url, logger, wake, onListening }: ListenerOptions): Promise<Listener> {
   let listening = false;
+  const setListening = (now: boolean) => {
+    if (listening !== now) onListening?.(now);
+    listening = now;
+  };
   let closed = false;
   let socket: Socket | undefined;
   const subscriber = pgListen.default(
@@ -53,32 +59,32 @@ export async function listen({ url, logger, wake }: ListenerOptions): Promise<Li
   );
   subscriber.notifications.on(CHANNEL, wake);
   subscriber.events.on('reconnect', (attempt) => {
-    listening = false;
+    setListening(false);
     if (attempt === 1)
       logger.warn({ event: 'listen-lost' }, 'the listening session was lost; polling until it is back');
     wake();
   });
   subscriber.events.on('connected', () => {
     if (closed) return void subscriber.close().catch(() => undefined);
-    listening = true;
+    setListening(true);
     wake(); // What was notified in between is gone: drain.
   });
   subscriber.events.on('error', ({ message }) => {
-    listening = false;
+    setListening(false);
     if (!closed)
       logger.error({ event: 'listen-failed', reason: message }, `the listening session failed: ${message}`);
     wake();
   });
   await subscriber.connect();
   await subscriber.listenTo(CHANNEL);
-  listening = true;
+  setListening(true);
   return {
     get listening() {
       return listening;
     },
     async close() {
       closed = true;
-      listening = false;
+      setListening(false);
       const ended = new AbortController();
       const patience = sleep(END_PATIENCE_MS, ended.signal);
       await Promise.race([subscriber.close().catch(() => undefined), patience]);

@@ -8,6 +8,7 @@ export interface SegmentFacts {
   readonly segment: number;
   /** Of the table with its TOAST part, without indexes. */
   readonly bytes: number;
+  readonly indexBytes: number;
   /** Null when it is empty. */
   readonly oldestMs: number | null;
   readonly newestMs: number | null;
@@ -23,7 +24,7 @@ export async function segmentFacts(session: Session, segment: number): Promise<S
     session.query({
       name: `postcommit_segment_facts_${segment}`,
       text: `select pg_table_size('postcommit.outbox_${segment}'), ${edge('asc')}, ${edge('desc')},
-                    date_part('epoch', clock_timestamp()) * 1000`,
+                    date_part('epoch', clock_timestamp()) * 1000, pg_indexes_size('postcommit.outbox_${segment}')`,
     }),
   );
   if (rows === 'busy') return undefined;
@@ -35,6 +36,7 @@ export async function segmentFacts(session: Session, segment: number): Promise<S
     oldestMs: number(row?.[1]),
     newestMs: number(row?.[2]),
     nowMs: Number(row?.[3]),
+    indexBytes: Number(row?.[4]),
   };
 }
 

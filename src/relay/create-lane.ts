@@ -142,6 +142,9 @@ export function createLane(context: LaneContext): Lane {
     get pending() {
       return outlet.pending;
     },
+    get inFlight() {
+      return outlet.inFlight;
+    },
     get settled() {
       return { stream, settledTo: outlet.settledTo, settledBatch: outlet.settledBatch };
     },

@@ -19,6 +19,7 @@ import type { Lane } from './lane/lane.ts';
 import { prepareStream } from './lane/prepare-stream.ts';
 import { campaign } from './leading/campaign.ts';
 import { type RelayOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { forgetLeadership, showRelay } from './relay-gauges.ts';
 import { setbackOf, showsPooler } from './setback.ts';
 import { lead } from './term.ts';
 
@@ -31,6 +32,8 @@ export interface LaneStatus {
   readonly reason: string | null;
   /** Planned and not yet confirmed. */
   readonly pending: number;
+  /** Of those, sent and not yet answered. */
+  readonly inFlight: number;
 }
 
 export interface RelayStatus {
@@ -132,6 +135,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
   const notePooler = ({ pooled }: Session) => {
     if (pooled && !pooledNoted) logger.warn({ event: 'pooled' }, POOLED);
     pooledNoted = pooled;
+    metrics.pooled.set(pooled ? 1 : 0);
   };
 
   async function runTerm(session: Session, broker: BrokerLink): Promise<void> {
@@ -148,6 +152,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
     });
     if (elected === null) return;
     epoch = elected;
+    metrics.leaseEpoch.set(elected);
     setRole('leader');
     const end = await lead({
       options,
@@ -189,6 +194,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
       } finally {
         lanes = [];
         epoch = null;
+        forgetLeadership(metrics);
         databaseConnected = false;
         setRole('starting'); // Before the session is closed, which may take its time on a network that is gone.
         await session?.close();
@@ -206,6 +212,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
     await running;
     await link?.close();
     setRole('stopped');
+    unshow();
     closed.resolve();
   }
 
@@ -250,14 +257,19 @@ export function createRelay(userOptions: RelayOptions): Relay {
     },
     [Symbol.asyncDispose]: () => relay.stop(),
   };
+  const unshow = showRelay(metrics, {
+    streams: options.lanes.map(({ stream }) => stream),
+    status: relay.status,
+  });
   return relay;
 }
 
 function laneStatus(stream: string, lane: Lane | undefined): LaneStatus {
-  if (lane === undefined) return { stream, state: 'starting', reason: null, pending: 0 };
-  const { state, obstacle, pending } = lane;
-  if (obstacle !== undefined) return { stream, state: 'paused', reason: obstacle.reason, pending };
-  return { stream, state: state.kind === 'flowing' ? 'publishing' : 'starting', reason: null, pending };
+  if (lane === undefined) return { stream, state: 'starting', reason: null, pending: 0, inFlight: 0 };
+  const { state, obstacle, pending, inFlight } = lane;
+  const counts = { pending, inFlight };
+  if (obstacle !== undefined) return { stream, state: 'paused', reason: obstacle.reason, ...counts };
+  return { stream, state: state.kind === 'flowing' ? 'publishing' : 'starting', reason: null, ...counts };
 }
 
 async function openLeaseSession(

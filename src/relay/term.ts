@@ -218,6 +218,7 @@ async function buildParts(term: Term, { work, reading }: TermSessions) {
     coverage: createCoverage(work, recovery.watermark),
     underWay: createPlansUnderWay(),
     session: work,
+    onPlanned: (events: number) => metrics.batchEvents.observe(events),
   };
   const run = (straggler: Straggler) => runAside(term, straggler.run(running(term)));
   const lineUp = createLineUp({ capture, lookout, planner, wake: wakeUp.wake, run });
@@ -273,7 +274,10 @@ async function buildLanes({ context, resources }: Term, { work, router }: { work
       logger,
       wake: wakeUp.wake,
     });
-    resources.push(() => lane.close());
+    resources.push(() => {
+      lane.close();
+      meter.flush();
+    });
     return lane;
   };
   const lanes = options.lanes.map((one, number) => build(one, number, false));
@@ -306,7 +310,13 @@ async function openListener({
   resources,
 }: Pick<Term, 'context' | 'resources'>): Promise<Listener | undefined> {
   if (leaseSession.pooled) return undefined;
-  const listener = await listen({ url: options.databaseUrl(), logger: options.logger, wake: wakeUp.wake });
+  const { logger, metrics } = options;
+  const listener = await listen({
+    url: options.databaseUrl(),
+    logger,
+    wake: wakeUp.wake,
+    onListening: (listening) => metrics.listenUp.set(listening ? 1 : 0),
+  });
   resources.push(() => listener.close());
   return listener;
 }

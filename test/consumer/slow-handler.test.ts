@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { createConsumerMeter } from '../../src/consumer/meter.ts';
 import type { ConsumerSettings } from '../../src/consumer/options.ts';
 import { watchHandler } from '../../src/consumer/work/slow-handler.ts';
 import type { ConsumedEvent } from '../../src/jetstream/index.ts';
@@ -10,7 +11,8 @@ afterEach(() => void vi.useRealTimers());
 function createRig() {
   const warn = vi.fn();
   const metrics = createMetrics();
-  const settings = { durable: 'billing', logger: { warn }, metrics } as unknown as ConsumerSettings;
+  const meter = createConsumerMeter(metrics, 'billing');
+  const settings = { durable: 'billing', logger: { warn }, meter } as unknown as ConsumerSettings;
   const event = { sequence: 7 } as ConsumedEvent;
   return {
     watch: (handling: Promise<void>) => watchHandler(handling, [event], settings),

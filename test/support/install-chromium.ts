@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findExecutable, isExecutable } from '../../src/embedded/find-executable.ts';
 import { run } from '../../src/embedded/process.ts';
+import { aptOptions, unpackPackages } from './debian-package.ts';
 
 /** A headless Chromium that runs here. */
 export interface ChromiumBinary {
@@ -50,22 +51,8 @@ function binaryIn(folder: string): ChromiumBinary {
 }
 
 async function unpack(folder: string): Promise<void> {
-  const apt = await aptOptions(folder);
+  const apt = await aptOptions(folder, PACKAGE);
   const plan = await run('apt-get', [...apt, '--simulate', '--no-install-recommends', 'install', PACKAGE]);
-  const packages = [...plan.matchAll(/^Inst (\S+)/gm)].map(([, name]) => name ?? '');
-  const archives = join(folder, 'archives');
-  await mkdir(archives);
-  await run('apt-get', [...apt, 'download', ...packages], { cwd: archives });
-  for (const name of await readdir(archives))
-    await run('dpkg', ['-x', join(archives, name), join(folder, 'unpacked')]);
-}
-
-/** Container images come without package lists: then ours lie in the folder. */
-async function aptOptions(folder: string): Promise<string[]> {
-  if ((await run('apt-cache', ['madison', PACKAGE])).trim() !== '') return ['--quiet'];
-  const lists = join(folder, 'lists');
-  await mkdir(join(lists, 'partial'), { recursive: true });
-  const own = ['--quiet', '-o', `Dir::State::lists=${lists}`, '-o', `Dir::Cache=${join(folder, 'apt')}`];
-  await run('apt-get', [...own, 'update']);
-  return own;
+  const names = [...plan.matchAll(/^Inst (\S+)/gm)].map(([, name]) => name ?? '');
+  await unpackPackages(folder, { apt, names, into: join(folder, 'unpacked') });
 }

@@ -2,6 +2,7 @@ import { cp, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findExecutable, isExecutable } from '../../src/embedded/find-executable.ts';
 import { run } from '../../src/embedded/process.ts';
+import { aptOptions, unpackPackages } from './debian-package.ts';
 
 /** A PgBouncer that runs here. */
 export interface PgBouncerBinary {
@@ -42,35 +43,19 @@ function binaryIn(folder: string): PgBouncerBinary {
 
 async function unpack(folder: string): Promise<void> {
   const unpacked = join(folder, 'unpacked');
-  const apt = await aptOptions(folder);
-  await download(folder, unpacked, [...apt, 'download', 'pgbouncer']);
+  const apt = await aptOptions(folder, 'pgbouncer');
+  await unpackPackages(folder, { apt, names: ['pgbouncer'], into: unpacked });
   const program = join(unpacked, 'usr', 'sbin', 'pgbouncer');
   const ready = join(folder, 'package');
   await mkdir(join(ready, 'lib'), { recursive: true });
   await cp(program, join(ready, 'pgbouncer'));
   if ((await missingLibraries(program)).length === 0) return;
   const depends = await run('apt-cache', [...apt, 'depends', '--important', 'pgbouncer']);
-  const packages = [...depends.matchAll(/^\s*\|?(?:Pre)?Depends: (lib(?!c6)\S+)/gm)].map(
+  const names = [...depends.matchAll(/^\s*\|?(?:Pre)?Depends: (lib(?!c6)\S+)/gm)].map(
     ([, name]) => name ?? '',
   );
-  await download(folder, unpacked, [...apt, 'download', ...packages]);
+  await unpackPackages(folder, { apt, names, into: unpacked });
   await copyLibraries(unpacked, join(ready, 'lib'), await missingLibraries(program));
-}
-
-/** Container images come without package lists: then ours lie in the folder. */
-async function aptOptions(folder: string): Promise<string[]> {
-  if ((await run('apt-cache', ['madison', 'pgbouncer'])).trim() !== '') return ['--quiet'];
-  const lists = join(folder, 'lists');
-  await mkdir(join(lists, 'partial'), { recursive: true });
-  const own = ['--quiet', '-o', `Dir::State::lists=${lists}`, '-o', `Dir::Cache=${join(folder, 'apt')}`];
-  await run('apt-get', [...own, 'update']);
-  return own;
-}
-
-async function download(folder: string, into: string, args: readonly string[]): Promise<void> {
-  const archives = await mkdtemp(join(folder, 'archives-'));
-  await run('apt-get', args, { cwd: archives });
-  for (const name of await readdir(archives)) await run('dpkg', ['-x', join(archives, name), into]);
 }
 
 async function missingLibraries(program: string): Promise<string[]> {

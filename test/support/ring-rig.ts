@@ -5,6 +5,7 @@ import { READ_SETTINGS } from '../../src/outbox/read.ts';
 import { openSession, type Session } from '../../src/postgres/session.ts';
 import { createRing, type Ring, type RingFacts } from '../../src/relay/upkeep/ring.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
+import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { query } from './query.ts';
 import { createMigratedDatabase, scratchName } from './services.ts';
 
@@ -31,6 +32,8 @@ export interface RingRig extends AsyncDisposable {
   plan(row?: PlanRow): Promise<void>;
   /** Tries to empty a leaf; a check that is under way goes on. */
   empty(segment: number, settled?: RingFacts['lanes']): Promise<Emptying>;
+  /** What the ring shows. */
+  readonly metrics: Metrics;
   ring(options: { retentionMs: number; segmentBytes?: number }): Ring;
   rowsIn(segment: number): Promise<number>;
   /** Everything as it was in the beginning. */
@@ -84,6 +87,7 @@ export async function openRingRig({ serverUrl }: { serverUrl?: string } = {}): P
   const session = await open();
   const lines: RingRig['lines'][number][] = [];
   const logger = createLogger({ destination: { write: (line) => void lines.push(JSON.parse(line)) } });
+  const metrics = createMetrics();
   const checks = new Map<number, ReturnType<typeof createLeafCheck>>();
   return {
     url: database.url,
@@ -93,6 +97,7 @@ export async function openRingRig({ serverUrl }: { serverUrl?: string } = {}): P
     admin,
     session,
     lines,
+    metrics,
     async connect(url = database.url) {
       const client = new pg.Client({ connectionString: url });
       client.on('error', () => undefined);
@@ -109,7 +114,7 @@ export async function openRingRig({ serverUrl }: { serverUrl?: string } = {}): P
       return check.emptyIfStored({ epoch: 1, settled, budgetMs: 60_000 });
     },
     ring: ({ retentionMs, segmentBytes = 256 * 1024 * 1024 }) =>
-      createRing({ session, epoch: 1, retentionMs, segmentBytes, logger }),
+      createRing({ session, epoch: 1, retentionMs, segmentBytes, logger, metrics }),
     async rowsIn(segment) {
       const { rows } = await admin.query(`select count(*)::int from only postcommit.outbox_${segment}`);
       return rows[0].count;

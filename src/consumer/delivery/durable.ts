@@ -127,6 +127,21 @@ async function streamAfter(
     : lookup;
 }
 
+/** What the durable has not delivered yet, and what of that is not acknowledged; undefined if it does not say. */
+export async function backlogOf(
+  link: BrokerLink,
+  { stream, durable }: Pick<DurableDefinition, 'stream' | 'durable'>,
+): Promise<{ readonly pending: number; readonly ackPending: number } | undefined> {
+  const answer = await requestApi(link, `CONSUMER.INFO.${stream}.${durable}`, { timeoutMs: 1_000 });
+  if (answer.kind !== 'answer' || !isObject(answer.body)) return undefined;
+  const { num_pending: pending, num_ack_pending: ackPending } = answer.body;
+  return isCount(pending) && isCount(ackPending) ? { pending, ackPending } : undefined;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
 /** How much the durable has delivered so far, in its own count; undefined if it does not say. */
 export async function deliveredCount(
   link: BrokerLink,

@@ -70,7 +70,7 @@ export function createIntake(options: IntakeOptions): Intake {
       if (before.delivery !== undefined) return;
     }
     if (isMarker(message)) {
-      settings.metrics?.consumedEvents.inc({ consumer: durable, result: 'skipped' });
+      settings.meter.settled('skipped');
       delivery.ack();
       return;
     }

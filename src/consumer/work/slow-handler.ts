@@ -8,7 +8,7 @@ const SLOW_MS = 30_000;
 export async function watchHandler(
   handling: Promise<void>,
   events: readonly ConsumedEvent[],
-  { logger, metrics, durable: consumer }: ConsumerSettings,
+  { logger, meter, durable: consumer }: ConsumerSettings,
 ): Promise<void> {
   const startedAtMs = performance.now();
   const seconds = () => (performance.now() - startedAtMs) / 1_000;
@@ -16,7 +16,7 @@ export async function watchHandler(
   let timer: NodeJS.Timeout | undefined;
   const watch = (ms: number) => {
     timer = setTimeout(() => {
-      if (!slow) metrics?.slowHandlers.inc({ consumer });
+      if (!slow) meter.slowHandlers(1);
       slow = true;
       logger.warn(
         {
@@ -35,7 +35,7 @@ export async function watchHandler(
     await handling;
   } finally {
     clearTimeout(timer);
-    if (slow) metrics?.slowHandlers.dec({ consumer });
-    metrics?.handlerSeconds.observe({ consumer }, seconds());
+    if (slow) meter.slowHandlers(-1);
+    meter.handled(seconds());
   }
 }

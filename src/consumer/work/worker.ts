@@ -6,6 +6,7 @@ import { enqueue } from '../../outbox/enqueue.ts';
 import type { TransactionHandle } from '../../postgres/transaction-handle.ts';
 import { createProcessSpans, type ProcessSpans } from '../../telemetry/process-spans.ts';
 import type { Transact } from '../database.ts';
+import type { JobResult } from '../meter.ts';
 import type { ConsumerSettings, HandlerContext } from '../options.ts';
 import type { TroubleLog } from '../trouble.ts';
 import { attemptEffects, type EffectOutcome } from './effect.ts';
@@ -35,9 +36,6 @@ export interface WorkerOptions<Tx> {
   /** Aborts when handlers have had their time. */
   readonly aborting: AbortSignal;
 }
-
-/** The result a message is counted under. */
-export type JobResult = 'effect' | 'duplicate' | 'failed' | 'skipped' | 'dead';
 
 const CONFIRM_TIMEOUT_MS = 5_000;
 const DEPOSED_PAUSE_MS = 1_000;
@@ -162,7 +160,9 @@ async function conclude<Tx>(
 
 async function settle<Tx>(job: Job, result: JobResult, { settings }: WorkerOptions<Tx>): Promise<void> {
   job.over = true;
-  settings.metrics?.consumedEvents.inc({ consumer: settings.durable, result });
+  // A dead letter's time is that of its first failure, and its retry an operator's.
+  const storedAt = result === 'effect' && job.letter === undefined ? job.event.time : undefined;
+  settings.meter.settled(result, storedAt);
   if (result === 'dead') job.delivery?.term();
   else if (settings.confirmAck) await job.delivery?.confirm(CONFIRM_TIMEOUT_MS);
   else job.delivery?.ack();
@@ -174,8 +174,7 @@ async function fail<Tx>(job: Job, error: unknown, options: WorkerOptions<Tx>): P
   if (fate.kind === 'done elsewhere') return settle(job, 'duplicate', options);
   if (fate.kind === 'parked again') job.over = true;
   else postpone(job, fate);
-  const { metrics, durable } = options.settings;
-  metrics?.consumedEvents.inc({ consumer: durable, result: 'failed' });
+  options.settings.meter.settled('failed');
 }
 
 /** In its place where an order is kept; elsewhere the server delivers it again, to whichever instance asks. */

@@ -22,6 +22,8 @@ export interface Chain {
   readonly end: number;
   readonly pending: number;
   readonly pendingBytes: number;
+  /** Sent and not answered yet. */
+  readonly inFlight: number;
   readonly oldest: StoredEvent | undefined;
   /** An event that the broker will never take, since the last comparison. */
   readonly refusal: Refusal | undefined;
@@ -127,6 +129,9 @@ export function createChain(options: ChainOptions): Chain {
     },
     get pendingBytes() {
       return slots.pendingBytes;
+    },
+    get inFlight() {
+      return publisher.inFlight;
     },
     get oldest() {
       const { oldest } = slots;

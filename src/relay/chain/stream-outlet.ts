@@ -152,6 +152,9 @@ export function createStreamOutlet(context: OutletContext): Outlet {
     get pendingBytes() {
       return chain.pendingBytes;
     },
+    get inFlight() {
+      return chain.inFlight;
+    },
     get oldest() {
       return chain.oldest;
     },

@@ -271,6 +271,9 @@ export function createKeyOutlet(context: OutletContext): Outlet {
     get pendingBytes() {
       return queue.pendingBytes;
     },
+    get inFlight() {
+      return publisher.inFlight;
+    },
     get oldest() {
       return queue.oldest;
     },

@@ -22,6 +22,8 @@ export interface Lane {
   readonly obstacle: Pause | undefined;
   /** Planned and not settled. */
   readonly pending: number;
+  /** Sent and not answered yet. */
+  readonly inFlight: number;
   readonly settled: Settled;
   readonly oldest: StoredEvent | undefined;
   /** It publishes, and little enough is in flight to plan more. */

@@ -17,6 +17,8 @@ export interface Outlet {
   readonly gate: Gate;
   readonly pending: number;
   readonly pendingBytes: number;
+  /** Sent and not answered yet. */
+  readonly inFlight: number;
   readonly oldest: StoredEvent | undefined;
   readonly settledTo: number | null;
   readonly settledBatch: number | null;

@@ -15,6 +15,8 @@ export interface LookPlanner {
   readonly coverage: Coverage;
   readonly underWay: PlansUnderWay;
   readonly session: Session;
+  /** So many events are planned, in one statement; not called for none. */
+  readonly onPlanned: (events: number) => void;
 }
 
 /** One lane that reads with this look. */
@@ -64,18 +66,17 @@ export async function planLook(
     planned();
     return 'planned';
   }
-  const writing = planIfLeading(
-    planner.session,
-    drafts.flatMap(({ rows }) => rows),
-    {
-      letters: drafts.flatMap(({ letters }) => letters),
-      retried: drafts.flatMap(({ retried }) => retried),
-    },
-  );
+  const rows = drafts.flatMap((draft) => draft.rows);
+  const writing = planIfLeading(planner.session, rows, {
+    letters: drafts.flatMap(({ letters }) => letters),
+    retried: drafts.flatMap(({ retried }) => retried),
+  });
   options.whilePlanning?.();
   if ((await writing) === 'fenced') return 'fenced';
   planned();
   for (const draft of drafts) draft.commit(); // L1
+  const events = rows.reduce((sum, row) => sum + row.lastSequence - row.firstSequence + 1, 0);
+  if (events > 0) planner.onPlanned(events);
   return 'planned';
 }
 

@@ -1,7 +1,9 @@
+import { logBytes } from '../../batch-log/size.ts';
 import { countDeadLetters } from '../../dead-letters/count.ts';
 import { pruneLetters } from '../../dead-letters/letters.ts';
 import { sleep } from '../../lifecycle/abort.ts';
 import type { Capture } from '../../outbox/capture.ts';
+import { notificationQueueUsage } from '../../outbox/notification-queue.ts';
 import { readBacklog } from '../../outbox/read.ts';
 import { assertNotSubscribed } from '../../outbox/suitability.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -57,14 +59,14 @@ export async function runMaintenance(
 
 async function doChores(context: MaintenanceContext, ring: Ring): Promise<'fenced' | 'done'> {
   const { session, capture, lineUp, lanes, closing, auditor, options } = context;
-  const { retentionMs, logger, metrics } = options;
+  const { retentionMs, logger } = options;
   await Promise.all(lanes.map((lane) => lane.probe()));
   await pruneLetters(session, retentionMs);
   await pruneRequests(session);
   await assertNotSubscribed(session);
   const guarded = await guardSequence(session, { cursor: capture.state.cursor, logger });
   if (guarded.kind === 'moved') void auditor.search(guarded);
-  metrics.deadLetters.set(await countDeadLetters(session));
+  await measure(context);
   const { captures } = lineUp;
   if ((await moveFormer(context)) === 'fenced') return 'fenced';
   const turn = await ring.turn({
@@ -92,6 +94,14 @@ function moveFormer({ session, epoch, lineUp, lanes, closing }: MaintenanceConte
       openFrom: Math.min(...states.map(({ openFrom }) => openFrom)),
     },
   });
+}
+
+/** What nobody has to know by the second. */
+async function measure({ session, options: { metrics } }: MaintenanceContext): Promise<void> {
+  metrics.deadLetters.set(await countDeadLetters(session));
+  metrics.notificationQueueUsage.set(await notificationQueueUsage(session));
+  const bytes = await logBytes(session);
+  if (bytes !== 'busy') metrics.batchLogBytes.set(bytes);
 }
 
 async function updateGauges({

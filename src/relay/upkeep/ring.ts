@@ -15,6 +15,8 @@ import {
 } from '../../outbox/segments.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import { measureRing } from './ring-gauges.ts';
 
 export interface RingContext {
   readonly session: Session;
@@ -23,6 +25,7 @@ export interface RingContext {
   /** Inserts move on when the current leaf is this large. */
   readonly segmentBytes: number;
   readonly logger: Logger;
+  readonly metrics: Metrics;
 }
 
 /** How things stand at a turn. */
@@ -108,6 +111,7 @@ export function createRing(context: RingContext): Ring {
         const known = await segmentFacts(session, segment);
         if (known !== undefined) leaves.set(segment, known);
       }
+      measureRing(context.metrics, { leaves, current, retentionMs: context.retentionMs });
       const turn = await emptyOld(oldLeaves(leaves, current, { ...context, ...facts }), facts);
       if (turn.kind === 'fenced') return turn;
       if (pruneDue) pruneDue = await prune(facts, context);
