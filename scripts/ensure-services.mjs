@@ -3,6 +3,7 @@
 import { findPostgres } from '../src/embedded/find-postgres.ts';
 import { postgresIdentity } from '../src/embedded/identity.ts';
 import { ensureNatsServer } from '../src/embedded/install-nats-server.ts';
+import { deployTool, TOOL_NAMES } from '../test/support/deploy-tools.ts';
 import { ensureChromium } from '../test/support/install-chromium.ts';
 import { NATS_VERSIONS, natsServerOf } from '../test/support/nats-server-versions.ts';
 
@@ -14,7 +15,7 @@ try {
   console.error(`setup: ${error.message}\n\n${error.hint ?? ''}`);
   process.exitCode = 1;
 }
-if (process.argv.includes('tests')) await fetchVersions();
+if (process.argv.includes('tests')) await fetchForTests();
 
 async function checkPostgres() {
   await findPostgres({ identity: await postgresIdentity() });
@@ -25,12 +26,12 @@ function onInstall(way) {
 }
 
 /** What is missing here fails the tests that need it, with all others run. */
-async function fetchVersions() {
-  for (const fetch of [...NATS_VERSIONS.map((version) => () => natsServerOf(version)), ensureChromium]) {
-    try {
-      await fetch();
-    } catch (error) {
-      console.error(`setup: ${error.message}\n\n${error.hint ?? ''}`);
-    }
-  }
+async function fetchForTests() {
+  const wanted = [
+    ...NATS_VERSIONS.map((version) => natsServerOf(version)),
+    ...TOOL_NAMES.map(deployTool),
+    ensureChromium(),
+  ];
+  for (const { reason } of (await Promise.allSettled(wanted)).filter(({ status }) => status === 'rejected'))
+    console.error(`setup: ${reason.message}\n\n${reason.hint ?? ''}`);
 }
