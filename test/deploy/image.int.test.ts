@@ -2,14 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { jetstreamManager } from '@nats-io/jetstream';
-import { connect } from '@nats-io/transport-node';
 import { validate } from 'dockerfile-utils';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../src/embedded/index.ts';
 import { query } from '../support/query.ts';
 import { createScratchDatabase, natsUrl, type ScratchDatabase, scratchName } from '../support/services.ts';
 import { openBuildContext } from './build-context.ts';
+import { deleteStream } from './delete-stream.ts';
 import { type PlayedImage, playDockerfile } from './play-dockerfile.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -108,12 +107,6 @@ test('a health check of a relay that serves no HTTP says what to do', async () =
   const check = await end(start(image.healthCheck, { POSTCOMMIT_HTTP: 'off' }));
   expect(check).toMatchObject({ code: 1, output: expect.stringContaining('disable this check') });
 });
-
-async function deleteStream(name: string): Promise<void> {
-  const connection = await connect({ servers: natsUrl().split(',') });
-  await (await jetstreamManager(connection)).streams.delete(name);
-  await connection.close();
-}
 
 /**
  * As the image's user, and by Node's permission model without the right to write any file, start a process or load native
