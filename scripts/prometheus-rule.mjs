@@ -14,4 +14,5 @@ const rule = {
   spec: parse(readFileSync(new URL(from, root), 'utf8')),
 };
 const head = `# Copied from ${from} by \`npm run prometheus-rule\`: change it there.\n`;
-writeFileSync(new URL(to, root), head + stringify(rule, { lineWidth: 110 }));
+// Literal, not folded: two parsers disagree on blank lines in folded text.
+writeFileSync(new URL(to, root), head + stringify(rule, { lineWidth: 0, blockQuote: 'literal' }));
