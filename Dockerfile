@@ -14,8 +14,9 @@ COPY package.json package-lock.json .npmrc ./
 # No install scripts: they fetch the servers that only tests and demos use.
 RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
+COPY scripts/clean-dist.mjs scripts/copy-page.mjs ./scripts/
 COPY src ./src
-RUN node node_modules/typescript/bin/tsc -p tsconfig.build.json
+RUN npm run build
 
 FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /app

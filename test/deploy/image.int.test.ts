@@ -93,6 +93,8 @@ test('with nothing to write to it prints its help, migrates, relays, is asked ho
     await prints(relay, '"event":"ready"');
     const healthy = { code: 0, output: expect.stringContaining('"role":"leader"') };
     expect(await end(start(image.healthCheck, env))).toMatchObject(healthy);
+    // What the compiler does not make has to come along as well.
+    expect(await (await fetch(`http://${env.POSTCOMMIT_HTTP}/`)).text()).toContain('<!doctype html>');
     await query(database.url, `SELECT postcommit.enqueue('${stream}.a', '{}')`);
     const stored = 'SELECT max(last_sequence)::int FROM postcommit.batches';
     await expect.poll(() => query(database.url, stored)).toEqual([[1]]);
