@@ -15,7 +15,7 @@ try {
   console.error(`setup: ${error.message}\n\n${error.hint ?? ''}`);
   process.exitCode = 1;
 }
-if (process.argv.includes('tests')) await fetchForTests();
+if (process.argv.includes('tests')) await fetchVersions();
 
 async function checkPostgres() {
   await findPostgres({ identity: await postgresIdentity() });
@@ -26,12 +26,17 @@ function onInstall(way) {
 }
 
 /** What is missing here fails the tests that need it, with all others run. */
-async function fetchForTests() {
-  const wanted = [
-    ...NATS_VERSIONS.map((version) => natsServerOf(version)),
-    ...TOOL_NAMES.map(deployTool),
-    ensureChromium(),
+async function fetchVersions() {
+  const fetches = [
+    ...NATS_VERSIONS.map((version) => () => natsServerOf(version)),
+    ensureChromium,
+    ...TOOL_NAMES.map((name) => () => deployTool(name)),
   ];
-  for (const { reason } of (await Promise.allSettled(wanted)).filter(({ status }) => status === 'rejected'))
-    console.error(`setup: ${reason.message}\n\n${reason.hint ?? ''}`);
+  for (const fetch of fetches) {
+    try {
+      await fetch();
+    } catch (error) {
+      console.error(`setup: ${error.message}\n\n${error.hint ?? ''}`);
+    }
+  }
 }
