@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import pg from 'pg';
 import { migrate } from '../src/migrate/index.ts';
 import type { BenchContext } from './main.ts';
+import { processUsage } from './process-usage.ts';
 import { type BenchResult, median, spreadOf } from './report.ts';
 import { spawnRelay } from './spawn-relay.ts';
 import { countFaults, readStream, waitForMessages } from './stream-facts.ts';
@@ -184,16 +184,6 @@ async function publishFromMemory({ natsUrl }: BenchContext, { variant, stream, c
   } finally {
     await deleteStream(natsUrl, stream);
   }
-}
-
-/** CPU time and peak memory of another process, from /proc: includes its start. */
-async function processUsage(pid: number): Promise<{ cpuMicros: number; peakMiB: number }> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const MICROS_PER_TICK = 10_000;
-  const cpuMicros = (Number(fields[11]) + Number(fields[12])) * MICROS_PER_TICK;
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return { cpuMicros, peakMiB: Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024 };
 }
 
 async function query(url: string, text: string): Promise<void> {

@@ -4,6 +4,7 @@ import { consoleOpen } from './console.ts';
 import { consuming } from './consume.ts';
 import { drain } from './drain.ts';
 import { failover } from './failover.ts';
+import { footprint } from './footprint.ts';
 import { describeHost } from './host.ts';
 import { type BenchResult, printTable } from './report.ts';
 
@@ -23,6 +24,7 @@ const BENCHES: Record<string, (context: BenchContext) => Promise<BenchResult[]>>
   consume: consuming,
   failover,
   console: consoleOpen,
+  footprint,
 };
 
 const USAGE = `npm run bench [-- NAME ...] [--quick] [--runs N] [--json]

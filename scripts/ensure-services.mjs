@@ -3,6 +3,7 @@
 import { findPostgres } from '../src/embedded/find-postgres.ts';
 import { postgresIdentity } from '../src/embedded/identity.ts';
 import { ensureNatsServer } from '../src/embedded/install-nats-server.ts';
+import { deployTool, TOOL_NAMES } from '../test/support/deploy-tools.ts';
 import { ensureChromium } from '../test/support/install-chromium.ts';
 import { ensurePrometheus } from '../test/support/install-prometheus.ts';
 import { NATS_VERSIONS, natsServerOf } from '../test/support/nats-server-versions.ts';
@@ -31,6 +32,7 @@ async function fetchVersions() {
     ...NATS_VERSIONS.map((version) => () => natsServerOf(version)),
     ensureChromium,
     () => ensurePrometheus('promtool'),
+    ...TOOL_NAMES.map((name) => () => deployTool(name)),
   ];
   for (const fetch of fetches) {
     try {

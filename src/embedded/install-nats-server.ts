@@ -19,7 +19,7 @@ export type Way = readonly [name: string, install: (folder: string) => Promise<s
 
 const WAYS: readonly Way[] = [
   ['apt-get download', (folder) => debianPackage(folder, [])],
-  ['apt-get download with fresh package lists', (folder) => debianPackageWithOwnLists(folder)],
+  ['apt-get download with fresh package lists', debianPackageWithOwnLists],
   ['apt-get install', debianInstall],
   ['official release', (folder) => officialRelease(folder, RELEASE)],
 ];
@@ -80,7 +80,7 @@ export async function installInto(
 }
 
 /** Downloads the distribution's package and unpacks it; the options say which lists apt-get looks into. */
-export async function debianPackage(folder: string, aptOptions: readonly string[]): Promise<string> {
+async function debianPackage(folder: string, aptOptions: readonly string[]): Promise<string> {
   await run('apt-get', [...aptOptions, '--quiet', 'download', 'nats-server'], { cwd: folder });
   const archive = (await readdir(folder)).find((name) => name.endsWith('.deb'));
   if (archive === undefined) throw new Error('apt-get left no package behind');
@@ -89,13 +89,10 @@ export async function debianPackage(folder: string, aptOptions: readonly string[
 }
 
 /** Container images come without package lists. Ours lie in the folder, so this works without root, too. */
-export async function debianPackageWithOwnLists(
-  folder: string,
-  sources: readonly string[] = [],
-): Promise<string> {
+async function debianPackageWithOwnLists(folder: string): Promise<string> {
   const lists = join(folder, 'lists');
   await mkdir(join(lists, 'partial'), { recursive: true });
-  const own = [`Dir::State::lists=${lists}`, `Dir::Cache=${join(folder, 'apt')}`, ...sources];
+  const own = [`Dir::State::lists=${lists}`, `Dir::Cache=${join(folder, 'apt')}`];
   const aptOptions = own.flatMap((option) => ['-o', option]);
   await run('apt-get', [...aptOptions, '--quiet', 'update']);
   return debianPackage(folder, aptOptions);

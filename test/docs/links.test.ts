@@ -21,7 +21,7 @@ test('every page is reached from the README', () => {
 });
 
 test('every sample is run, or is none of ours to run', () => {
-  const known = new Set(['run', 'refused', 'config', 'admin', 'owner', 'file']);
+  const known = new Set(['run', 'refused', 'config', 'admin', 'owner', 'file', 'polling', 'debezium']);
   const unmarked = PAGES.flatMap(samplesOf).filter(
     ({ marks }) => ![...marks.keys()].some((mark) => known.has(mark)),
   );

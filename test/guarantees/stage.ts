@@ -73,7 +73,8 @@ export interface StageRelayOptions extends Partial<RelayOptions> {
   readonly lane?: Partial<LaneOptions>;
 }
 
-export interface ProcessOptions extends Pick<RelayProcessOptions, 'grace' | 'leaseTtlMs' | 'ordering'> {
+export interface ProcessOptions
+  extends Pick<RelayProcessOptions, 'grace' | 'leaseTtlMs' | 'main' | 'ordering'> {
   /** Of a proxy in front of PostgreSQL. */
   readonly databasePort?: number;
   /** Of a proxy in front of NATS. */
@@ -95,12 +96,16 @@ export interface StageOptions {
   readonly postgresUrl?: string;
   readonly natsUrl?: string;
   readonly config?: Partial<StreamConfig>;
+  /** Makes the schema, on the server that `postgresUrl` names. Default: the present one. */
+  readonly migrate?: (databaseUrl: string) => Promise<unknown>;
 }
 
 export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const nats = options.natsUrl ?? natsUrl();
   const database =
-    options.postgresUrl === undefined ? await createMigratedDatabase() : await createOn(options.postgresUrl);
+    options.postgresUrl === undefined
+      ? await createMigratedDatabase()
+      : await createOn(options.postgresUrl, options.migrate);
   const pool = new pg.Pool({ connectionString: database.url });
   pool.on('error', () => undefined);
   const servers = nats.split(',');
@@ -185,11 +190,14 @@ function atPort(address: string, port: number | undefined): string {
 }
 
 /** A database of its own on another server than that of the run. */
-async function createOn(server: string): Promise<ScratchDatabase> {
+async function createOn(
+  server: string,
+  makeSchema: StageOptions['migrate'] = (url) => migrate({ url }),
+): Promise<ScratchDatabase> {
   const name = scratchName('postcommit_test');
   await query(server, `CREATE DATABASE ${name}`);
   const url = withDatabase(server, name);
-  await migrate({ url });
+  await makeSchema(url);
   return {
     url,
     drop: async () => void (await query(server, `DROP DATABASE ${name} WITH (FORCE)`)),

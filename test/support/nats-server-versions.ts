@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isExecutable } from '../../src/embedded/find-executable.ts';
 import {
@@ -8,14 +6,9 @@ import {
   type NatsServerBinary,
   natsServerVersion,
 } from '../../src/embedded/find-nats-server.ts';
-import {
-  debianPackageWithOwnLists,
-  installInto,
-  officialRelease,
-  type Way,
-} from '../../src/embedded/install-nats-server.ts';
-import { run } from '../../src/embedded/process.ts';
+import { installInto, officialRelease, type Way } from '../../src/embedded/install-nats-server.ts';
 import { messageOf, PostcommitError } from '../../src/errors.ts';
+import { unpackFromSuite } from './debian-suite.ts';
 
 /** The Debian suites that hold each version. The last one moves on: then the next version of it stands in. */
 const SUITES = {
@@ -30,8 +23,6 @@ export const NATS_VERSIONS = Object.keys(SUITES) as readonly NatsVersion[];
 
 /** Apart from the cache of the ordinary server, which takes the newest that lies there. */
 const CACHE = join(NATS_SERVER_CACHE, '..', 'nats-server-versions');
-
-const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 const pending = new Map<NatsVersion, Promise<NatsServerBinary>>();
 
@@ -78,34 +69,7 @@ function waysTo(version: NatsVersion): Way[] {
   ];
 }
 
-/** The package of another suite of the archive that this machine's apt uses, with sources and lists of our own. */
 async function fromSuite(folder: string, suite: string): Promise<string> {
-  const failures: string[] = [];
-  for (const archive of await archives()) {
-    try {
-      return await fromArchive(folder, `${archive} ${suite} main`);
-    } catch (cause) {
-      failures.push(messageOf(cause));
-    }
-  }
-  throw new Error(failures.join('; ') || 'apt knows no archive with a component main');
-}
-
-async function archives(): Promise<string[]> {
-  const format = ['--no-release-info', '--format', '$(COMPONENT) $(REPO_URI)'];
-  const printed = await run('apt-get', ['indextargets', ...format, 'Created-By: Packages']);
-  const lines = printed.split('\n').filter((line) => line.startsWith('main '));
-  return [...new Set(lines.map((line) => line.slice('main '.length)))];
-}
-
-async function fromArchive(folder: string, source: string): Promise<string> {
-  const signedBy = existsSync(DEBIAN_KEYRING) ? `[signed-by=${DEBIAN_KEYRING}] ` : '';
-  const list = join(folder, 'sources.list');
-  await mkdir(join(folder, 'no-parts'), { recursive: true });
-  await writeFile(list, `deb ${signedBy}${source}\n`);
-  return debianPackageWithOwnLists(folder, [
-    `Dir::Etc::sourcelist=${list}`,
-    `Dir::Etc::sourceparts=${join(folder, 'no-parts')}`,
-    'Acquire::Languages=none',
-  ]);
+  const unpacked = await unpackFromSuite(folder, { suite, name: 'nats-server' });
+  return join(unpacked, 'usr', 'sbin', 'nats-server');
 }

@@ -19,6 +19,8 @@ export interface RelayProcessOptions {
   readonly ordering?: 'stream' | 'key' | 'none' | undefined;
   /** How long a clean stop may take, as `--grace` takes it. */
   readonly grace?: string;
+  /** Another version's command line. Default: this one's. */
+  readonly main?: string;
   /** The command line has no flag for the lease: given this, a small script runs the same daemon. */
   readonly leaseTtlMs?: number;
 }
@@ -98,11 +100,11 @@ interface Launched {
 }
 
 function commandLine(
-  { stream, lanes, ordering, grace, databaseUrl, natsUrl }: RelayProcessOptions,
+  { stream, lanes, ordering, grace, main = COMMAND_LINE, databaseUrl, natsUrl }: RelayProcessOptions,
   http: string,
 ): Launched {
   return {
-    args: [COMMAND_LINE, 'relay', '--json', '--http', http, '--grace', grace ?? '10s'],
+    args: [main, 'relay', '--json', '--http', http, '--grace', grace ?? '10s'],
     env: {
       DATABASE_URL: databaseUrl,
       NATS_URL: natsUrl,
@@ -111,7 +113,7 @@ function commandLine(
         : {
             POSTCOMMIT_STREAM: stream,
             POSTCOMMIT_SUBJECTS: `${stream}.>`,
-            POSTCOMMIT_ORDERING: ordering ?? 'stream',
+            ...(ordering === undefined ? {} : { POSTCOMMIT_ORDERING: ordering }),
           }),
     },
   };

@@ -11,6 +11,7 @@ import type { Adopted, Adoption, LaneContext } from './lane.ts';
 import type { LaneLetters } from './lane-letters.ts';
 import type { LaneLog } from './lane-log.ts';
 import type { Lineage } from './lineage.ts';
+import { calledOtherwise, otherName } from './other-name.ts';
 import type { Outlet } from './outlet.ts';
 import type { PreparedStream, PrepareOptions } from './prepare-stream.ts';
 
@@ -43,6 +44,7 @@ export function createComparing(parts: ComparingOptions): Comparing {
   const { options, session, link, closing } = context;
   const { gate } = outlet;
   let adoption: { mode: Adoption; done: Deferred<Adopted> } | undefined;
+  let nameIsOurs = false;
 
   const finish = (republished: number): void => {
     adoption?.done.resolve({ kind: 'adopted', incarnation: log.incarnation ?? '', republished });
@@ -88,6 +90,14 @@ export function createComparing(parts: ComparingOptions): Comparing {
     const stream = await lineage.recognise(prepared.state, last, signal);
     know(stream);
     if (last !== undefined && last.incarnation !== stream.created) return withAnother(stream, last, signal);
+    if (last !== undefined && !nameIsOurs) {
+      const theirs = await otherName(context, { stream, last, signal });
+      if (theirs !== undefined) {
+        gate.pause(calledOtherwise(stream.name, { theirs, ours: context.source }));
+        return 'waiting';
+      }
+      nameIsOurs = true;
+    }
     const outcome = await outlet.compare({ stream, last, giveUp, signal });
     if (outcome === 'flowing') finish(0);
     return outcome;
