@@ -52,18 +52,18 @@ describe.each(EARLIER)('from the state $state ($commit)', ({ commit }) => {
 
     await using present = await standBy();
     old.kill('SIGTERM');
-    await until(present, 'leader');
+    await untilLeading(present);
     expect(await old.exit).toBe(0);
 
     await using oldAgain = await standBy(earlier.main);
     await stage.untilPublishing({ events: 2_000, share: 0.2 });
     present.kill('SIGKILL');
-    await until(oldAgain, 'leader');
+    await untilLeading(oldAgain);
 
     await using presentAgain = await standBy();
     await stage.untilPublishing({ events: 2_000, share: 0.2 });
     oldAgain.kill('SIGSTOP');
-    await until(presentAgain, 'leader');
+    await untilLeading(presentAgain);
     const frozenAt = oldAgain.lines.length;
     oldAgain.kill('SIGCONT');
     // It notices; whether it leads again later is a matter of who has the time to renew a lease on this machine.
@@ -72,7 +72,7 @@ describe.each(EARLIER)('from the state $state ($commit)', ({ commit }) => {
 
     // Back: the schema stays as it is.
     presentAgain.kill('SIGTERM');
-    await until(oldAgain, 'leader');
+    await untilLeading(oldAgain);
     expect(await presentAgain.exit).toBe(0);
     await stage.untilPublishing({ events: 2_000, share: 0.2 });
     await writers.stop();
@@ -92,12 +92,12 @@ describe.each(EARLIER)('from the state $state ($commit)', ({ commit }) => {
 });
 
 /** By what it answers now: a line of its log may be of a lead that it has lost again. */
-async function until(relay: RelayProcess, role: 'leader'): Promise<void> {
+async function untilLeading(relay: RelayProcess): Promise<void> {
   const now = async () => {
     const readiness = await relay.readiness();
-    return readiness?.role === role ? role : { ...readiness, log: relay.lines.slice(-5) };
+    return readiness?.role === 'leader' ? 'leader' : { ...readiness, log: relay.lines.slice(-5) };
   };
-  await expect.poll(now, { timeout: 30_000 }).toBe(role);
+  await expect.poll(now, { timeout: 30_000 }).toBe('leader');
 }
 
 function eventsOf(relay: RelayProcess): (string | undefined)[] {
