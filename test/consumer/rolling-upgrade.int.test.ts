@@ -7,7 +7,7 @@ import { expect, inject, test } from 'vitest';
 import { consume } from '../../src/consumer/index.ts';
 import { migrate } from '../../src/migrate/index.ts';
 import { openStage } from '../guarantees/stage.ts';
-import { checkOutEarlier } from '../support/earlier-version.ts';
+import { unpackEarlier } from '../support/earlier-version.ts';
 
 /** Runs in an earlier checkout: what consume() is there, one effect for each event. */
 const OLD_CONSUMER = `
@@ -29,7 +29,7 @@ process.on('SIGTERM', async () => {
 test.each(['22e4cd4', 'c1d5bb8'])(
   'consumers of the state %s and of now share a durable while one replaces the other: one effect each',
   async (commit) => {
-    await using earlier = await checkOutEarlier(commit);
+    await using earlier = await unpackEarlier(commit);
     await using stage = await openStage({ postgresUrl: inject('databaseUrl'), migrate: earlier.migrate });
     await using relay = await stage.startRelayProcess({ main: earlier.main });
     await relay.line('ready');

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { migrate } from '../../src/migrate/index.ts';
 import { openStage } from '../guarantees/stage.ts';
 import { runCli } from '../support/cli.ts';
-import { checkOutEarlier, type EarlierVersion } from '../support/earlier-version.ts';
+import { type EarlierVersion, unpackEarlier } from '../support/earlier-version.ts';
 import { MIGRATIONS } from '../support/migrations.ts';
 import type { RelayProcess } from '../support/relay-process.ts';
 
@@ -16,7 +16,7 @@ describe.each(EARLIER)('from the state $state ($commit)', ({ commit }) => {
   let earlier: EarlierVersion;
 
   beforeAll(async () => {
-    earlier = await checkOutEarlier(commit);
+    earlier = await unpackEarlier(commit);
   });
   afterAll(() => earlier?.[Symbol.asyncDispose]());
 

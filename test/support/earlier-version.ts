@@ -1,4 +1,4 @@
-import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../../src/embedded/process.ts';
@@ -16,32 +16,28 @@ export interface EarlierVersion extends AsyncDisposable {
   migrate(databaseUrl: string): Promise<void>;
 }
 
-/** From the history of this checkout. @throws Error when that does not go back so far. */
-export async function checkOutEarlier(commit: string): Promise<EarlierVersion> {
+const ARCHIVES = join(import.meta.dirname, 'earlier');
+
+/**
+ * What `git archive <commit> src migrations package.json tsconfig.json` made of a commit: kept as a file, because not every
+ * checkout has the history.
+ */
+export async function unpackEarlier(commit: string): Promise<EarlierVersion> {
   const folder = await mkdtemp(join(tmpdir(), 'postcommit-earlier-'));
-  const remove = () => rm(folder, { recursive: true, force: true });
-  try {
-    const archive = join(folder, 'earlier.tar');
-    const paths = ['src', 'migrations', 'package.json', 'tsconfig.json'];
-    await run('git', ['-C', ROOT, 'archive', `--output=${archive}`, commit, ...paths]);
-    await run('tar', ['-xf', archive, '-C', folder]);
-    await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-    const main = join(folder, 'src', 'cli', 'main.ts');
-    const listed = await run('git', ['-C', ROOT, 'ls-tree', '--name-only', commit, 'migrations/']);
-    return {
-      main,
-      folder,
-      migrations: [...listed.matchAll(/^migrations\/(.+)\.sql$/gm)].map(([, name = '']) => name),
-      async migrate(databaseUrl) {
-        await run('env', [`DATABASE_URL=${databaseUrl}`, process.execPath, main, 'migrate']);
-      },
-      [Symbol.asyncDispose]: remove,
-    };
-  } catch (cause) {
-    await remove();
-    throw new Error(
-      `tests of upgrades run ${commit}, an earlier state of this repository, and its history does not have it: clone it in full (git fetch --unshallow)`,
-      { cause },
-    );
-  }
+  await run('tar', ['-xzf', join(ARCHIVES, `${commit}.tar.gz`), '-C', folder]);
+  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  const main = join(folder, 'src', 'cli', 'main.ts');
+  const files = await readdir(join(folder, 'migrations'));
+  return {
+    main,
+    folder,
+    migrations: files
+      .filter((name) => name.endsWith('.sql'))
+      .map((name) => name.replace(/\.sql$/, ''))
+      .sort(),
+    async migrate(databaseUrl) {
+      await run('env', [`DATABASE_URL=${databaseUrl}`, process.execPath, main, 'migrate']);
+    },
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
 }
