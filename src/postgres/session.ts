@@ -2,6 +2,7 @@ import pg from 'pg';
 import { messageOf, PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import { carrySettings, INCARNATION, isOtherServer } from './carried-settings.ts';
+import { connectFailureOf } from './connect-failure.ts';
 import { serverErrorOf } from './server-error.ts';
 
 export interface SessionOptions {
@@ -277,16 +278,10 @@ export function sqlState(error: unknown): string | undefined {
 export function unreachable(url: string, error: unknown): PostcommitError {
   if (error instanceof PostcommitError) return error;
   const { host, database } = describeUrl(url);
-  const state = sqlState(error);
-  const hint =
-    state === '28P01' || state === '28000'
-      ? 'Check user, password and pg_hba.conf of the server.'
-      : state === '3D000'
-        ? 'Create the database, or correct its name in DATABASE_URL.'
-        : 'Check that the server runs and that DATABASE_URL names the right host, port and TLS mode.';
+  const { reason, hint } = connectFailureOf(error);
   return new PostcommitError(
     'database-unreachable',
-    `cannot connect to PostgreSQL at ${host}, database ${database}: ${messageOf(error)}`,
+    `cannot connect to PostgreSQL at ${host}, database ${database}: ${reason}`,
     hint,
     { cause: error },
   );
