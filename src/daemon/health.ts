@@ -44,10 +44,14 @@ export function readiness(health: RelayHealth): Verdict {
   if (!health.databaseConnected) reasons.push('not connected to PostgreSQL');
   if (!health.brokerConnected) reasons.push('not connected to NATS');
   if (health.brokerReason) reasons.push(`NATS: ${health.brokerReason}`);
-  if (health.role === 'leader') {
-    for (const { stream, state, reason } of health.lanes)
-      if (state !== 'publishing')
-        reasons.push(`stream ${stream} is ${state}${reason === null ? '' : `: ${reason}`}`);
-  }
+  if (health.role === 'leader') reasons.push(...lanesThatWait(health));
   return { ok: reasons.length === 0, reasons };
+}
+
+function lanesThatWait({ lanes }: RelayHealth): string[] {
+  return lanes
+    .filter(({ state }) => state !== 'publishing')
+    .map(
+      ({ stream, state, reason }) => `stream ${stream} is ${state}${reason === null ? '' : `: ${reason}`}`,
+    );
 }

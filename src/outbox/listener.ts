@@ -18,20 +18,24 @@ export interface Listener {
 }
 
 export interface ListenerOptions {
-  readonly url: string;
+  /** Asked at the start, and again when the session does not come back. */
+  readonly url: () => string;
   readonly logger: Logger;
   /** A notification arrived, or some may have been missed: look. */
   readonly wake: () => void;
+  /** It would try for ever with a URL that is not the current one: whoever listens has to begin anew. */
+  readonly onOutdated: (reason: Error) => void;
 }
 
-/** @throws if the first connection fails; later losses are its own affair. */
-export async function listen({ url, logger, wake }: ListenerOptions): Promise<Listener> {
+/** @throws if the first connection fails; later losses are its own affair, while the URL stays what it is. */
+export async function listen({ url, logger, wake, onOutdated }: ListenerOptions): Promise<Listener> {
   let listening = false;
   let closed = false;
   let socket: Socket | undefined;
+  const connectionString = url();
   const subscriber = pgListen.default(
     {
-      connectionString: url,
+      connectionString,
       application_name: 'postcommit listen',
       connectionTimeoutMillis: HEARTBEAT_MS,
       query_timeout: HEARTBEAT_MS,
@@ -56,6 +60,10 @@ export async function listen({ url, logger, wake }: ListenerOptions): Promise<Li
     listening = false;
     if (attempt === 1)
       logger.warn({ event: 'listen-lost' }, 'the listening session was lost; polling until it is back');
+    if (attempt > 1 && isOutdated(connectionString, url))
+      onOutdated(
+        new Error('the listening session was lost, and DATABASE_URL has changed since it was opened'),
+      );
     wake();
   });
   subscriber.events.on('connected', () => {
@@ -86,4 +94,12 @@ export async function listen({ url, logger, wake }: ListenerOptions): Promise<Li
       socket?.destroy(); // Behind a network that swallows everything, the server never answers a goodbye.
     },
   };
+}
+
+function isOutdated(used: string, current: () => string): boolean {
+  try {
+    return current() !== used;
+  } catch {
+    return false; // A file that is being replaced at this moment.
+  }
 }

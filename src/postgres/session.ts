@@ -68,12 +68,12 @@ const TEXT_ONLY = { getTypeParser: () => (text: string | Buffer) => text } as pg
 export async function openSession(options: SessionOptions): Promise<Session> {
   const client = createClient(options);
   const state = watchFailure(client);
-  const { settings = {} } = options;
+  const settings = { ...SEARCH_PATH, ...options.settings };
   try {
     await client.connect();
     const found = await withinTime(settleIn(client, settings), options.queryTimeoutMs);
     const pooled = options.pooled === true || !found.own;
-    return toSession(client, { state, options, pooled, incarnation: found.incarnation });
+    return toSession(client, { state, options, settings, pooled, incarnation: found.incarnation });
   } catch (error) {
     await endQuietly(client);
     throw unreachable(options.url, error);
@@ -81,6 +81,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 }
 
 const QUERY_TIMEOUT_MS = 30_000;
+
+/** Nothing that others have made in a schema of theirs is taken for what a statement names without one. */
+const SEARCH_PATH = { search_path: 'pg_catalog' };
 
 function createClient({ url, name, connectTimeoutMs = 5_000 }: SessionOptions): pg.Client {
   if (!/^postgres(ql)?:\/\//.test(url)) {
@@ -159,12 +162,14 @@ function greetedBy(client: pg.Client): number | null {
 interface SessionParts {
   readonly state: FailureState;
   readonly options: SessionOptions;
+  readonly settings: Readonly<Record<string, string>>;
   readonly pooled: boolean;
   readonly incarnation: string;
 }
 
-function toSession(client: pg.Client, { state, options, pooled, incarnation }: SessionParts): Session {
-  const { settings = {}, name: application, queryTimeoutMs = QUERY_TIMEOUT_MS, mayTakeLonger } = options;
+function toSession(client: pg.Client, parts: SessionParts): Session {
+  const { state, options, settings, pooled, incarnation } = parts;
+  const { name: application, queryTimeoutMs = QUERY_TIMEOUT_MS, mayTakeLonger } = options;
   const backendPid = pooled ? null : greetedBy(client);
   const carrying = pooled ? carrySettings(client, { settings, incarnation }) : undefined;
   const send = async ({ text, values, name }: Statement): Promise<readonly TextRow[]> => {
