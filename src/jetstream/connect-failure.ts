@@ -10,13 +10,17 @@ export interface ConnectFailure {
 export function connectFailureOf(thrown: unknown): ConnectFailure {
   const tls = tlsFailureOf(thrown);
   if (tls !== undefined) return failureOfTls(tls);
-  const reason = messageOf(thrown);
+  const said = messageOf(thrown);
+  const reason = said.includes('undefined error') ? CLOSED : said;
   const known = KNOWN.find(([pattern]) => pattern.test(reason));
   return {
     reason,
     hint: known?.[1] ?? 'Check that nats-server is running there and that NATS_URL is right.',
   };
 }
+
+/** In the client's words: node provided an undefined error. */
+export const CLOSED = 'the server closed the connection without a word';
 
 export function failureOfTls({ kind, reason }: TlsFailure): ConnectFailure {
   return { reason, hint: TLS_HINTS[kind] };
@@ -41,5 +45,5 @@ const TLS_HINTS: Readonly<Record<TlsFailure['kind'], string>> = {
   own: 'Check NATS_CERT and NATS_KEY: two PEM files that belong together.',
   refused: "Set NATS_CERT and NATS_KEY to a certificate of an authority in the server's ca_file.",
   broken:
-    'Check that NATS_URL leads to a nats-server with TLS; one with handshake_first needs NATS_TLS_FIRST=true.',
+    'Check that NATS_URL leads to a nats-server with TLS. NATS_TLS_FIRST=true is for one with handshake_first, and for no other.',
 };

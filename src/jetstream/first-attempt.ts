@@ -1,7 +1,7 @@
 import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node';
 import { PostcommitError } from '../errors.ts';
 import { aborted } from '../lifecycle/abort.ts';
-import { type ConnectFailure, connectFailureOf, failureOfTls } from './connect-failure.ts';
+import { CLOSED, type ConnectFailure, connectFailureOf, failureOfTls } from './connect-failure.ts';
 import { type NatsSettings, type NatsSettingsSource, parseServers } from './settings.ts';
 import { probeTls } from './tls-probe.ts';
 
@@ -55,17 +55,19 @@ export async function dialBeside(
     return undefined;
   } catch (thrown) {
     if (settings === undefined) return connectFailureOf(thrown);
-    return explain(thrown, { settings, timeoutMs: BESIDE_TIMEOUT_MS });
+    return explain(thrown, { settings });
   }
 }
 
 /** A silence may be one of TLS. */
-async function explain(thrown: unknown, { settings, signal, timeoutMs }: Attempt): Promise<ConnectFailure> {
+async function explain(
+  thrown: unknown,
+  { settings, signal }: Pick<Attempt, 'settings' | 'signal'>,
+): Promise<ConnectFailure> {
   const failure = connectFailureOf(thrown);
-  if (signal?.aborted || !/timeout|no answer/i.test(failure.reason)) return failure;
-  const probes = parseServers(settings.servers).map((server) =>
-    probeTls(server, { settings: settings.tls, withinMs: timeoutMs }),
-  );
+  const isSilent = failure.reason === CLOSED || /timeout|no answer/i.test(failure.reason);
+  if (signal?.aborted || !isSilent) return failure;
+  const probes = parseServers(settings.servers).map((server) => probeTls(server, settings.tls));
   const found = (await Promise.all(probes)).find((one) => one !== undefined);
   return found === undefined ? failure : failureOfTls(found);
 }

@@ -144,7 +144,8 @@ export function checkCredentials(settings: NatsSettings): void {
 
 function authenticatorOf(settings: NatsSettings): Authenticator | undefined {
   const encoder = new TextEncoder();
-  if (settings.creds !== undefined) return credsAuthenticator(encoder.encode(settings.creds));
+  // The client recognises the last line of a credentials file by its end.
+  if (settings.creds !== undefined) return credsAuthenticator(encoder.encode(`${settings.creds.trim()}\n`));
   if (settings.nkeySeed !== undefined) return nkeyAuthenticator(encoder.encode(settings.nkeySeed.trim()));
   if (settings.token !== undefined) return tokenAuthenticator(settings.token);
   if (settings.user !== undefined)
