@@ -30,6 +30,7 @@ test('the roles of the page are enough to write, relay, empty the outbox and con
   await using relay = startCli(['relay'], {
     DATABASE_URL: as('shop_relay'),
     NATS_URL: natsAs('relay'),
+    NATS_INBOX_PREFIX: '_INBOX_relay',
     POSTCOMMIT_HTTP: 'off',
     POSTCOMMIT_RETENTION: '1s',
   });
@@ -43,7 +44,12 @@ test('the roles of the page are enough to write, relay, empty the outbox and con
   const db = new pg.Pool({ connectionString: as('shop_consumer') });
   const received: string[] = [];
   const consumer = await consume(
-    { nats: natsAs('consumer'), stream: 'postcommit', durable: 'letters', db },
+    {
+      nats: { servers: [natsAs('consumer')], inboxPrefix: '_INBOX_letters' },
+      stream: 'postcommit',
+      durable: 'letters',
+      db,
+    },
     ({ subject }) => void received.push(subject),
   );
   await expect.poll(() => received, { timeout: 10_000 }).toEqual(['events.a', 'events.b']);
