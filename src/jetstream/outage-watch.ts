@@ -11,7 +11,9 @@ export interface OutageWatch {
 
 /** A restart of the server is over by then, and needs no explanation. */
 const FIRST_AFTER_MS = 2_000;
-const AGAIN_AFTER_MS = 30_000;
+const AGAIN_AFTER_MS = 5_000;
+/** What has been told is told again, for who looks only at the end of a log. */
+const TELL_AGAIN_AFTER_MS = 30_000;
 
 export interface OutageWatchOptions {
   /** Dials beside the client; undefined if that succeeds. */
@@ -24,12 +26,17 @@ export function createOutageWatch({ dial, tell }: OutageWatchOptions): OutageWat
   let over: AbortController | undefined;
 
   async function watch(signal: AbortSignal): Promise<void> {
+    let told = { reason: '', atMs: 0 };
     await sleep(FIRST_AFTER_MS, signal);
     while (!signal.aborted) {
       const met = await dial();
       if (signal.aborted) return;
       failure = met;
-      if (met !== undefined) tell(met);
+      const nowMs = performance.now();
+      if (met !== undefined && (met.reason !== told.reason || nowMs - told.atMs > TELL_AGAIN_AFTER_MS)) {
+        told = { reason: met.reason, atMs: nowMs };
+        tell(met);
+      }
       await sleep(AGAIN_AFTER_MS, signal);
     }
   }

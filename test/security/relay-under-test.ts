@@ -15,9 +15,13 @@ export interface RelayUnderTest extends AsyncDisposable {
 }
 
 /** Resolves when it is ready. `adminUrl` leads to the same migrated database without what is under test. */
-export async function startRelay(env: Env, adminUrl: string): Promise<RelayUnderTest> {
+export async function startRelay(
+  env: Env,
+  adminUrl: string,
+  args: readonly string[] = [],
+): Promise<RelayUnderTest> {
   const stream = scratchName('secure');
-  const cli = startCli(['relay'], {
+  const cli = startCli(['relay', ...args], {
     POSTCOMMIT_HTTP: '127.0.0.1:0',
     POSTCOMMIT_STREAM: stream,
     POSTCOMMIT_SUBJECTS: `${stream}.>`,
