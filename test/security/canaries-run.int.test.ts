@@ -6,11 +6,11 @@ import { createAuthority } from '../support/certificates.ts';
 import { runCli } from '../support/cli.ts';
 import { createFileFolder, type FileFolder } from '../support/file-folder.ts';
 import { query } from '../support/query.ts';
+import { type RelayUnderTest, startRelay } from '../support/relay-under-test.ts';
 import { startNats } from '../support/services.ts';
 import { startTlsPostgres, type TlsPostgres } from '../support/tls-postgres.ts';
 import { type Canaries, createCanaries } from './canaries.ts';
 import { BUSINESS, consumeInVain, write } from './mishaps.ts';
-import { type RelayUnderTest, startRelay } from './relay-under-test.ts';
 
 // A relay and a consumer go through all that can go wrong, with a secret or a piece of data wherever an error might quote it.
 // Then everything that they printed, answered and threw is searched.

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { type Env, runCli } from '../support/cli.ts';
 import { createFileFolder } from '../support/file-folder.ts';
+import { startRelay } from '../support/relay-under-test.ts';
 import { createMigratedDatabase, startNats } from '../support/services.ts';
 import { LOGIN_KINDS } from './logins.ts';
-import { startRelay } from './relay-under-test.ts';
 
 describe.each(Object.entries(LOGIN_KINDS))('%s', (_, { setting, besides = {}, create }) => {
   test(`a relay logs in with it, by ${setting} and by ${setting}_FILE; with another it says what to look at, and shows neither`, async () => {

@@ -5,8 +5,8 @@ import { type Authority, type Certificate, createAuthority } from '../support/ce
 import { type Env, runCli } from '../support/cli.ts';
 import { createFileFolder, type FileFolder } from '../support/file-folder.ts';
 import { natsServerOf } from '../support/nats-server-versions.ts';
+import { startRelay } from '../support/relay-under-test.ts';
 import { createMigratedDatabase, type ScratchDatabase, startNats } from '../support/services.ts';
-import { startRelay } from './relay-under-test.ts';
 
 type Server = 'plain' | 'tls' | 'mutual' | 'expired' | 'first';
 

@@ -5,10 +5,10 @@ import { deleteStream } from '../support/delete-stream.ts';
 import { createFileFolder, type FileFolder } from '../support/file-folder.ts';
 import { createNatsAccounts } from '../support/nats-accounts.ts';
 import { query } from '../support/query.ts';
+import { startRelay } from '../support/relay-under-test.ts';
 import { createMigratedDatabase, natsUrl, type ScratchDatabase, startNats } from '../support/services.ts';
 import { startTlsPostgres, type TlsPostgres } from '../support/tls-postgres.ts';
 import { LOGIN_KINDS } from './logins.ts';
-import { startRelay } from './relay-under-test.ts';
 
 // Each: the server takes only the new secret, the relay is locked out and says so, the file is replaced, and the very same
 // process goes on.

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
-import { type Env, type RunningCli, startCli } from '../support/cli.ts';
-import { query } from '../support/query.ts';
-import { scratchName } from '../support/services.ts';
+import { type Env, type RunningCli, startCli } from './cli.ts';
+import { query } from './query.ts';
+import { scratchName } from './services.ts';
 
 /** The relay's own process, as an operator sees it. */
 export interface RelayUnderTest extends AsyncDisposable {
