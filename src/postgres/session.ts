@@ -145,8 +145,10 @@ async function settleIn(
   settings: Readonly<Record<string, string>>,
 ): Promise<{ readonly own: boolean; readonly incarnation: string }> {
   const entries = Object.entries(settings);
-  const foreign = 'pg_backend_pid() is distinct from $1::int';
-  const calls = entries.map((_, i) => `set_config($${2 * i + 2}, $${2 * i + 3}, ${foreign})`);
+  // With all schemas: until this is over, the search_path is whatever the role's is.
+  const foreign =
+    'not coalesce(pg_catalog.pg_backend_pid() operator(pg_catalog.=) $1::pg_catalog.int4, false)';
+  const calls = entries.map((_, i) => `pg_catalog.set_config($${2 * i + 2}, $${2 * i + 3}, ${foreign})`);
   const { rows } = await client.query<[boolean, string]>({
     text: `select ${[foreign, INCARNATION, ...calls].join(', ')}`,
     values: [greetedBy(client), ...entries.flat()],

@@ -1,5 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openSession } from '../../src/postgres/session.ts';
+import { runCli } from '../support/cli.ts';
 import { query } from '../support/query.ts';
 import { openRoleStage, type RoleStage } from '../support/roles.ts';
 import { SHADOWS } from './shadows.ts';
@@ -97,6 +99,29 @@ test('the trigger wakes the relay, and keeps silent, under the same conditions',
   await writer.client.query('NOTIFY done');
   await expect.poll(() => heard).toContain('done');
   expect(heard).toEqual(['postcommit', 'done']);
+});
+
+test.each([
+  ['shop_operator', ['audit', '--dry-run']],
+  ['shop_operator', ['dead-letters', 'list']],
+  ['shop_owner', ['migrate', '--max-payload', '999999']],
+] as const)(
+  "%s: what `postcommit %s` asks for is PostgreSQL's own, whatever its role's search_path",
+  async (role, args) => {
+    await query(stage.as('postgres'), `ALTER ROLE ${role} SET search_path = ${SHADOWED}`);
+    expect(await runCli(args, { DATABASE_URL: stage.as(role) })).toMatchObject({ code: 0, stderr: '' });
+    await query(stage.as('postgres'), `ALTER ROLE ${role} RESET search_path`);
+  },
+);
+
+test('nor do sessions of a relay, which find its tables by their schema', async () => {
+  await query(stage.as('postgres'), `ALTER ROLE shop_relay SET search_path = ${SHADOWED}`);
+  const session = await openSession({ url: stage.as('shop_relay'), name: 'a test' });
+  expect(await session.query({ text: "select current_setting('search_path'), 1 + 1" })).toEqual([
+    ['pg_catalog', '2'],
+  ]);
+  await session.close();
+  await query(stage.as('postgres'), 'ALTER ROLE shop_relay RESET search_path');
 });
 
 interface Step {

@@ -8,7 +8,7 @@ import { natsServerOf } from '../support/nats-server-versions.ts';
 import { startRelay } from '../support/relay-under-test.ts';
 import { createMigratedDatabase, type ScratchDatabase, startNats } from '../support/services.ts';
 
-type Server = 'plain' | 'tls' | 'mutual' | 'expired' | 'first';
+type Server = 'plain' | 'tls' | 'by address' | 'mutual' | 'expired' | 'first';
 
 let files: FileFolder;
 let ours: Authority;
@@ -25,6 +25,7 @@ beforeAll(async () => {
   await putPair('foreign', theirs.issue({ name: 'relay' }));
   await putPair('outdated', ours.issue({ name: 'relay', expiresAt: aSecondAgo() }));
   await putPair('server', ours.issue({ name: 'nats', hosts: ['localhost'] }));
+  await putPair('server-by-address', ours.issue({ name: 'nats', hosts: ['127.0.0.1'] }));
   await putPair(
     'expired-server',
     ours.issue({ name: 'nats', hosts: ['localhost'], expiresAt: aSecondAgo() }),
@@ -33,6 +34,7 @@ beforeAll(async () => {
     `tls { cert_file: "${files.path}/${name}.crt", key_file: "${files.path}/${name}.key"${more} }`;
   servers.set('plain', await startNats());
   servers.set('tls', await startNats({ config: tls('server') }));
+  servers.set('by address', await startNats({ config: tls('server-by-address') }));
   servers.set(
     'mutual',
     await startNats({ config: tls('server', `, ca_file: "${files.path}/ca", verify: true`) }),
@@ -74,6 +76,14 @@ test.concurrent.each<[what: string, server: Server, url: string, files: Env, err
     'tls://127.0.0.1',
     { NATS_CA: 'ca' },
     /not for 127\.0\.0\.1, but for DNS:localhost[\s\S]*hint: Use a host in NATS_URL/,
+  ],
+  ['an address that the certificate is for', 'by address', 'tls://127.0.0.1', { NATS_CA: 'ca' }],
+  [
+    'a name that the certificate is not for',
+    'by address',
+    'tls://localhost',
+    { NATS_CA: 'ca' },
+    /not for localhost, but for IP Address:127\.0\.0\.1[\s\S]*hint: Use a host in NATS_URL/,
   ],
   [
     'a server certificate that has expired',

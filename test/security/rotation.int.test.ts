@@ -1,4 +1,8 @@
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { consume } from '../../src/consumer/index.ts';
 import { createAuthority } from '../support/certificates.ts';
 import { runCli } from '../support/cli.ts';
 import { deleteStream } from '../support/delete-stream.ts';
@@ -73,6 +77,42 @@ describe('NATS', () => {
     await files.put('creds', accounts.creds());
     await relay.publishes();
   });
+
+  test('a consumer, whose settings are a function', async () => {
+    const config = (password: string) => `authorization { users: [
+      { user: admin, password: admin }, { user: letters, password: ${password} } ] }`;
+    await files.put('auth.conf', config('first'));
+    await using nats = await startNats({ config: 'include ./auth.conf', dataDir: files.path });
+    await using stack = new AsyncDisposableStack();
+    const admin = await connect({ servers: nats.url, user: 'admin', pass: 'admin' });
+    stack.defer(() => admin.close());
+    const manager = await jetstreamManager(admin);
+    await manager.streams.add({ name: 'letters', subjects: ['letters.>'] });
+    let password = 'first';
+    const db = new pg.Pool({ connectionString: database.url });
+    stack.defer(() => db.end());
+    const received: number[] = [];
+    const source = () => ({ servers: [nats.url], user: 'letters', password });
+    const options = { nats: source, stream: 'letters', durable: 'd', db };
+    const consumer = await consume(options, ({ sequence }) => void received.push(sequence));
+    stack.defer(() => consumer.stop());
+    await manager.jetstream().publish('letters.a');
+    await expect.poll(() => received, { timeout: 10_000 }).toEqual([1]);
+
+    await files.put('auth.conf', config('second'));
+    const { connections } = await varz(nats);
+    nats.kill('SIGHUP');
+    await expect
+      .poll(async () => (await varz(nats)).connections, { timeout: 10_000 })
+      .toBeLessThan(connections);
+    await manager.jetstream().publish('letters.b');
+    password = 'second';
+    await expect.poll(() => received, { timeout: 20_000 }).toEqual([1, 2]);
+  });
+
+  async function varz({ monitorUrl }: { monitorUrl: string }): Promise<{ connections: number }> {
+    return (await (await fetch(`${monitorUrl}/varz`)).json()) as { connections: number };
+  }
 
   test('certificates of another authority, on both sides', async () => {
     const put = async (name: string) => {
