@@ -14,8 +14,8 @@ import { encodeEvent } from '../outbox/event-rules.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { ATTRIBUTE } from '../telemetry/messaging-attributes.ts';
 import { createProcessSpans } from '../telemetry/process-spans.ts';
-import { captureTrace } from '../telemetry/trace-context.ts';
 import { reasonOf } from '../telemetry/reason.ts';
+import { captureTrace } from '../telemetry/trace-context.ts';
 
 /** A message as a subscriber gets it: who was not listening has missed it, and nobody delivers it again. */
 export type CoreMessage = MessageContent;

@@ -63,11 +63,14 @@ test('no secret and no payload comes out anywhere', async () => {
   expect(await cli('dead-letters', 'discard', '--all')).toBe(0);
   await cli('audit');
   await look(relay, places, 'in the end');
+  const seen = new Map([['the console', await lookThroughConsole(relay)]]);
   relay.cli.process.kill('SIGTERM');
   expect(await relay.cli.exit).toBe(0);
 
   expect(canaries.count).toBeGreaterThanOrEqual(20);
   expect(canaries.foundIn(places)).toEqual([]);
+  // The console shows keys and types, and nothing else of an event.
+  expect(canaries.foundIn(seen)).toEqual(['a key in the console', 'a type in the console']);
   // All of it has happened, and been said.
   for (const event of ['nats-disconnected', 'nats-unreachable', 'term-failed', 'request-finished', 'stopped'])
     expect(places.get("the relay's log")).toContain(`"event":"${event}"`);
@@ -81,6 +84,19 @@ function append(places: Map<string, string>, place: string, chunk: unknown): voi
 async function look(relay: RelayUnderTest, places: Map<string, string>, when: string): Promise<void> {
   for (const path of ['/', '/metrics', '/readyz', '/livez'])
     places.set(`${path} ${when}`, (await relay.get(path)).body);
+}
+
+/** Without the token, as everybody sees it who reaches the port. */
+async function lookThroughConsole(relay: RelayUnderTest): Promise<string> {
+  const get = async (path: string) => {
+    const { status, body } = await relay.get(path);
+    expect({ path, status }).toEqual({ path, status: 200 });
+    return body;
+  };
+  const events = await get('/api/events');
+  const { position } = JSON.parse(events).events.at(-1);
+  const pages = ['/api/live', '/api/dead-letters?all=1', `/api/event?position=${position}`];
+  return [events, ...(await Promise.all(pages.map(get)))].join('\n');
 }
 
 async function serverLogOf({ postgres }: TlsPostgres): Promise<string> {
@@ -116,6 +132,7 @@ async function openStage(canaries: Canaries) {
     NATS_CA: authority.cert,
     NATS_CERT: pair.cert,
     NATS_KEY: pair.key,
+    POSTCOMMIT_CONSOLE_TOKEN: canaries.plant('the token of the console'),
     LOG_LEVEL: 'trace',
   };
   const args = ['--config', await files.put('settings.json', JSON.stringify(settings))];

@@ -12,6 +12,7 @@ import {
 } from '../../src/consumer/index.ts';
 import { enqueue, type OutboxEvent } from '../../src/index.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
+import { startRecorder } from '../tracing/recorder.ts';
 import type { Canaries } from './canaries.ts';
 
 export interface Mishaps {
@@ -125,6 +126,7 @@ export async function consumeInVain(
   const metrics = createMetrics();
   const options = { nats, stream, durable: 'letters', db, metrics, maxAttempts: 1 };
   const logger = createLogger({ level: 'trace', destination });
+  const recorder = startRecorder();
   const consumer = await consume({ ...options, logger }, async (event, { tx }) => {
     await FAILING[event.type ?? '']?.(event, tx);
   });
@@ -139,6 +141,14 @@ export async function consumeInVain(
   await expect.poll(dead, { timeout: 30_000 }).toBe(Object.keys(FAILING).length);
   await consumer.stop();
   await db.end();
+  const spans = recorder
+    .spans()
+    .map(({ name, attributes, events, status }) => ({ name, attributes, events, status }));
+  recorder.stop();
+  expect(spans.filter(({ status }) => status.message !== undefined)).toHaveLength(
+    Object.keys(FAILING).length,
+  );
+  places.set('the traces', inspect(spans, { depth: 9, maxStringLength: null }));
   places.set('the log of the consumer', log);
   places.set("the consumer's metrics", await metrics.registry.metrics());
 }
