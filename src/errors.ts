@@ -40,3 +40,13 @@ export function messageOf(thrown: unknown): string {
     return 'something was thrown that has no text'; // An object without a prototype, for instance.
   }
 }
+
+/**
+ * The error below an ORM's own: Drizzle's wrapper prints every parameter of the statement in its message, and
+ * payloads must not reach logs.
+ */
+export function withoutWrapper(thrown: unknown): unknown {
+  let error = thrown;
+  while (error instanceof Error && 'params' in error && error.cause !== undefined) error = error.cause;
+  return error;
+}

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { packageVersion } from '../telemetry/package-version.ts';
+import { redact } from '../telemetry/redact.ts';
 import { registerAdopt } from './adopt.ts';
 import { registerAudit } from './audit.ts';
 import { registerCheck } from './check.ts';
@@ -44,7 +45,7 @@ function createProgram(context: CliContext, exitWith: (code: number) => void): C
       writeOut: (text) => context.stdout.write(text),
       writeErr: (text) => context.stderr.write(text),
       outputError: (text, write) =>
-        write(text.replace(/\n\(Did you mean (.*)\?\)/, '\nhint: did you mean $1?')),
+        write(withoutValues(text).replace(/\n\(Did you mean (.*)\?\)/, '\nhint: did you mean $1?')),
     })
     .showSuggestionAfterError()
     .addHelpText('after', EXAMPLES + EXIT_CODES_HELP);
@@ -78,6 +79,11 @@ Examples:
   postcommit doctor             # what is wrong, what it comes from, and what ends it
   postcommit replay --since 2h  # publish the events of two hours again
 `;
+
+/** A flag that there is not may have been meant to hold a secret: `--nats-password=…`. */
+function withoutValues(text: string): string {
+  return redact(text.replace(/(unknown option '[^'=]*)=[\s\S]*'/, "$1'"));
+}
 
 /** Of a command and of all below it. */
 function inheritUsageErrors(command: Command, context: CliContext, above: readonly string[] = []): void {

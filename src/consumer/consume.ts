@@ -1,6 +1,7 @@
-import { messageOf, PostcommitError } from '../errors.ts';
+import { PostcommitError } from '../errors.ts';
 import { requireInbox } from '../inbox/presence.ts';
 import { type BorrowedLink, borrowLink } from '../jetstream/index.ts';
+import { reasonOf } from '../telemetry/reason.ts';
 import {
   type ConsumerDatabase,
   createTransact,
@@ -89,7 +90,7 @@ async function checkDatabase<Tx>(transact: Transact<Tx>, { order }: ConsumerSett
     if (error instanceof PostcommitError) throw error;
     throw new PostcommitError(
       'database-unreachable',
-      `the consumer's database cannot be used: ${messageOf(error)}`,
+      `the consumer's database cannot be used: ${reasonOf(error)}`,
       'Check that the server runs and that `db` names the right host, database and role.',
       { cause: error },
     );

@@ -9,7 +9,10 @@ import type { ConsumerDatabase } from './database.ts';
 import { type ConsumerMeter, createConsumerMeter } from './meter.ts';
 
 export interface ConsumeOptions<Database extends ConsumerDatabase = ConsumerDatabase> {
-  /** A URL (or several, comma-separated), settings, or a connection of yours, which stays yours to close. */
+  /**
+   * A URL (or several, comma-separated), settings, a function that is asked for them at each (re)connect (rotated secrets), or
+   * a connection of yours, which stays yours to close.
+   */
   readonly nats: NatsTarget;
   readonly stream: string;
   /** Name of the durable pull consumer, created if it is missing, and of this consumer in the inbox. */

@@ -1,10 +1,10 @@
 import { pruneConsumerLetters } from '../dead-letters/consumer-letters.ts';
 import { pruneFailures } from '../dead-letters/failures.ts';
-import { messageOf } from '../errors.ts';
 import { pruneInbox } from '../inbox/prune.ts';
 import { type BrokerLink, lookUpStream } from '../jetstream/index.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import type { Transaction } from '../postgres/transaction-handle.ts';
+import { reasonOf } from '../telemetry/reason.ts';
 import { inTransaction, type Transact } from './database.ts';
 import type { ConsumerSettings } from './options.ts';
 import type { TroubleLog } from './trouble.ts';
@@ -34,7 +34,7 @@ export async function keepUp<Tx>(options: UpkeepOptions<Tx>): Promise<void> {
     await prunePast(options).catch((error: unknown) => {
       trouble.warn(
         'consumer-upkeep-failed',
-        messageOf(error),
+        reasonOf(error),
         'The inbox could not be pruned; it is tried again',
       );
     });

@@ -52,6 +52,8 @@ const brokerShape = {
   natsCa: values.plainText.optional(),
   natsCert: values.plainText.optional(),
   natsKey: values.plainText.optional(),
+  natsTlsFirst: values.trueOrFalse.default(false),
+  natsInboxPrefix: values.subjectPrefix.optional(),
   stream: values.streamName.default('postcommit'),
   subjects: values.subjectList.default(['events.>']),
   ordering: values.ordering.default('stream'),

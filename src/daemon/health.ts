@@ -6,6 +6,8 @@ export interface RelayHealth {
   readonly reason?: string | null;
   readonly databaseConnected: boolean;
   readonly brokerConnected: boolean;
+  /** Why NATS cannot be reached, as far as that is known. */
+  readonly brokerReason?: string | null;
   readonly lanes: readonly {
     readonly stream: string;
     readonly state: 'starting' | 'publishing' | 'paused';
@@ -41,10 +43,15 @@ export function readiness(health: RelayHealth): Verdict {
   if (health.reason) reasons.push(health.reason);
   if (!health.databaseConnected) reasons.push('not connected to PostgreSQL');
   if (!health.brokerConnected) reasons.push('not connected to NATS');
-  if (health.role === 'leader') {
-    for (const { stream, state, reason } of health.lanes)
-      if (state !== 'publishing')
-        reasons.push(`stream ${stream} is ${state}${reason === null ? '' : `: ${reason}`}`);
-  }
+  if (health.brokerReason) reasons.push(`NATS: ${health.brokerReason}`);
+  if (health.role === 'leader') reasons.push(...lanesThatWait(health));
   return { ok: reasons.length === 0, reasons };
+}
+
+function lanesThatWait({ lanes }: RelayHealth): string[] {
+  return lanes
+    .filter(({ state }) => state !== 'publishing')
+    .map(
+      ({ stream, state, reason }) => `stream ${stream} is ${state}${reason === null ? '' : `: ${reason}`}`,
+    );
 }

@@ -40,6 +40,7 @@ export function natsSettings(collected: Collected): NatsSettings {
     ca: optional('natsCa'),
     cert: optional('natsCert'),
     key: optional('natsKey'),
+    first: optional('natsTlsFirst') === 'true' ? true : undefined,
   });
   return {
     servers: Array.isArray(servers)
@@ -53,6 +54,7 @@ export function natsSettings(collected: Collected): NatsSettings {
       password: optional('natsPassword'),
       token: optional('natsToken'),
       nkeySeed: optional('natsNkey'),
+      inboxPrefix: optional('natsInboxPrefix'),
     }),
     ...(Object.keys(tls).length === 0 ? {} : { tls }),
   };

@@ -88,6 +88,16 @@ export const SETTINGS = {
     secret: 'value',
     kind: 'pem',
   },
+  natsTlsFirst: {
+    env: 'NATS_TLS_FIRST',
+    about: 'begin with TLS, for servers with handshake_first: true or false (default: false)',
+    expected: 'true or false',
+  },
+  natsInboxPrefix: {
+    env: 'NATS_INBOX_PREFIX',
+    about: 'what subjects for answers begin with (default: _INBOX)',
+    expected: 'a subject without wildcards, for instance _INBOX_relay',
+  },
   stream: {
     env: 'POSTCOMMIT_STREAM',
     about: 'stream to publish to (default: postcommit)',

@@ -58,6 +58,11 @@ export const subjectList = listOf(
   }),
 );
 
+export const subjectPrefix = text.refine(
+  (prefix) => checkSubjectPattern(prefix) === undefined && !/[*>]/.test(prefix),
+  'is no subject',
+);
+
 export const trueOrFalse = z.union(
   [z.boolean(), z.enum(['true', 'false']).transform((word) => word === 'true')],
   {

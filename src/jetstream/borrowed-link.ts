@@ -1,10 +1,13 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from '../telemetry/logger.ts';
 import { type BrokerLink, connectBroker, linkTo } from './connection.ts';
-import type { NatsSettings } from './settings.ts';
+import type { NatsSettingsSource } from './settings.ts';
 
-/** A URL (or several, comma-separated), settings, or a connection of the caller's, which stays the caller's to close. */
-export type NatsTarget = string | NatsSettings | NatsConnection | BrokerLink;
+/**
+ * A URL (or several, comma-separated), settings, a function that is asked for them at each (re)connect, or a connection of
+ * the caller's, which stays the caller's to close.
+ */
+export type NatsTarget = string | NatsSettingsSource | NatsConnection | BrokerLink;
 
 export interface BorrowedLink {
   readonly link: BrokerLink;
@@ -17,8 +20,8 @@ export async function borrowLink(nats: NatsTarget, logger: Logger): Promise<Borr
   if (typeof nats !== 'string' && 'waitConnected' in nats) return { link: nats, release: nothing };
   if (typeof nats !== 'string' && isConnection(nats))
     return { link: linkTo(nats, { logger }), release: nothing };
-  const settings = typeof nats === 'string' ? { servers: nats.split(',') } : nats;
-  const link = await connectBroker(settings, { logger });
+  const source = typeof nats === 'string' ? { servers: nats.split(',') } : nats;
+  const link = await connectBroker(source, { logger });
   return { link, release: () => link.close() };
 }
 

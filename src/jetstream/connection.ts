@@ -1,14 +1,11 @@
 import { connect, type NatsConnection, PermissionViolationError, type Status } from '@nats-io/transport-node';
-import { messageOf, PostcommitError } from '../errors.ts';
-import { aborted } from '../lifecycle/abort.ts';
+import { messageOf } from '../errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import {
-  checkCredentials,
-  createAuthenticator,
-  type NatsSettingsSource,
-  parseServers,
-  tlsOptions,
-} from './settings.ts';
+import { clientOptions } from './client-options.ts';
+import type { ConnectFailure } from './connect-failure.ts';
+import { dialBeside, firstAttempt } from './first-attempt.ts';
+import { createOutageWatch, type OutageWatch } from './outage-watch.ts';
+import { type NatsSettingsSource, parseServers } from './settings.ts';
 
 export type { NatsSettings, NatsSettingsSource, TlsSettings } from './settings.ts';
 
@@ -21,6 +18,8 @@ export interface BrokerLink extends AsyncDisposable {
   readonly maxPayload: number;
   /** The last thing the server did not permit since the last connect, for reasons shown to a person. */
   readonly denial: string | undefined;
+  /** Why it does not come back, as far as that is known; undefined while it is up. */
+  readonly outage: ConnectFailure | undefined;
   /** Calls the listener after each reconnect; the result takes it off again. */
   onReconnect(listener: () => void): () => void;
   /** Calls the listener at each loss of the connection and at `close()`; the result takes it off again. */
@@ -38,7 +37,6 @@ export interface ConnectOptions {
   readonly firstAttemptTimeoutMs?: number;
 }
 
-const PING_INTERVAL_MS = 5_000;
 const LOG_INTERVAL_MS = 1_000;
 
 /**
@@ -47,85 +45,27 @@ const LOG_INTERVAL_MS = 1_000;
  */
 export async function connectBroker(
   source: NatsSettingsSource,
-  options: ConnectOptions,
+  { logger, signal, firstAttemptTimeoutMs = 5_000 }: ConnectOptions,
 ): Promise<BrokerLink> {
-  const { logger, signal, firstAttemptTimeoutMs = 5_000 } = options;
   const settings = typeof source === 'function' ? source() : source;
-  const servers = parseServers(settings.servers).map((server) => server.address);
-  checkCredentials(settings);
-  const tls = tlsOptions(settings);
-  const attempt = connect({
-    servers,
-    name: settings.name ?? 'postcommit',
-    authenticator: createAuthenticator(source, (reason) =>
-      logger.warn(
-        { event: 'nats-credentials-unreadable', reason },
-        'NATS credentials could not be read again',
-      ),
-    ),
-    ...(tls === undefined ? {} : { tls }),
-    timeout: firstAttemptTimeoutMs,
-    maxReconnectAttempts: -1,
-    waitOnFirstConnect: false,
-    reconnectTimeWait: 100,
-    reconnectJitter: 400,
-    reconnectJitterTLS: 400,
-    pingInterval: PING_INTERVAL_MS,
-    maxPingOut: 2,
-    noAsyncTraces: true,
-    // Credentials that expire while they are being rotated must not end the connection for ever.
-    ignoreAuthErrorAbort: true,
+  const options = clientOptions(source, { logger, timeoutMs: firstAttemptTimeoutMs });
+  const attempt = { settings, signal, timeoutMs: firstAttemptTimeoutMs };
+  const connection = await firstAttempt(connect(options), attempt);
+  const outages = createOutageWatch({
+    dial: () => dialBeside(options, source),
+    tell: ({ reason, hint }) =>
+      logger.warn({ event: 'nats-unreachable', reason, hint }, `NATS cannot be reached: ${reason}`),
   });
-  const connection = await firstAttempt(attempt, { servers, signal, timeoutMs: firstAttemptTimeoutMs });
-  return createLink(connection, { logger, source });
+  return createLink(connection, { logger, source, outages });
 }
 
 /** A link over a connection of the caller's. It is up for as long as that connection is set to reconnect. */
 export function linkTo(connection: NatsConnection, { logger }: { logger: Logger }): BrokerLink {
-  return createLink(connection, { logger, source: { servers: [] } });
+  return createLink(connection, { logger, source: { servers: [] }, outages: NONE });
 }
 
-interface FirstAttempt {
-  readonly servers: readonly string[];
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
-}
-
-async function firstAttempt(
-  attempt: Promise<NatsConnection>,
-  options: FirstAttempt,
-): Promise<NatsConnection> {
-  const { servers, signal, timeoutMs } = options;
-  const ended = new AbortController();
-  const timer = setTimeout(() => ended.abort(), timeoutMs);
-  const stop = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]);
-  try {
-    const connection = await Promise.race([attempt, aborted(stop)]);
-    if (connection !== undefined) return connection;
-    throw new Error(signal?.aborted ? 'the start was cancelled' : `no answer in ${timeoutMs} ms`);
-  } catch (thrown) {
-    // The client may still get through later; nobody would close that connection.
-    attempt.then(
-      (late) => late.close(),
-      () => undefined,
-    );
-    throw unreachable(servers, messageOf(thrown));
-  } finally {
-    clearTimeout(timer);
-    ended.abort();
-  }
-}
-
-function unreachable(servers: readonly string[], reason: string): PostcommitError {
-  const hint = /authori[sz]ation|authentication|permission/i.test(reason)
-    ? 'Check NATS_CREDS, NATS_USER and NATS_PASSWORD, NATS_TOKEN or NATS_NKEY.'
-    : 'Check that nats-server is running there and that NATS_URL is right.';
-  return new PostcommitError(
-    'broker-unreachable',
-    `cannot connect to NATS at ${servers.join(', ')}: ${reason}`,
-    hint,
-  );
-}
+/** Nothing is known about how the caller's connection is made. */
+const NONE: OutageWatch = { failure: undefined, begin: () => undefined, end: () => undefined };
 
 interface LinkState {
   connected: boolean;
@@ -133,10 +73,13 @@ interface LinkState {
   denial: string | undefined;
 }
 
-function createLink(
-  connection: NatsConnection,
-  { logger, source }: { logger: Logger; source: NatsSettingsSource },
-): BrokerLink {
+interface LinkParts {
+  readonly logger: Logger;
+  readonly source: NatsSettingsSource;
+  readonly outages: OutageWatch;
+}
+
+function createLink(connection: NatsConnection, { logger, source, outages }: LinkParts): BrokerLink {
   // A connection of the caller's may be between two servers: it knows a server's info only while it is up.
   const state: LinkState = {
     connected: connection.info !== undefined,
@@ -151,11 +94,13 @@ function createLink(
   const goDown = () => {
     if (!state.connected) return;
     state.connected = false;
+    if (!closing) outages.begin();
     for (const listener of [...disconnectListeners]) listener();
   };
   const goUp = () => {
     state.connected = true;
     state.denial = undefined;
+    outages.end();
     state.maxPayload = maxPayloadOf(connection);
     for (const listener of [...reconnectListeners]) listener();
   };
@@ -192,6 +137,7 @@ function createLink(
   const close = async () => {
     closing = true;
     goDown();
+    outages.end();
     await connection.close();
   };
   return {
@@ -204,6 +150,9 @@ function createLink(
     },
     get denial() {
       return state.denial;
+    },
+    get outage() {
+      return outages.failure;
     },
     onReconnect,
     onDisconnect: on(disconnectListeners),

@@ -16,6 +16,7 @@ export {
   type HeaderOptions,
   headerFault,
 } from './headers.ts';
+export { newInbox } from './inbox.ts';
 export { isJetStreamName } from './names.ts';
 export { classifyReply, type Failure, type Outcome, type Reply } from './outcome.ts';
 export {

@@ -1,7 +1,8 @@
-import { createInbox, InvalidArgumentError, InvalidSubjectError, type Msg } from '@nats-io/nats-core';
+import { InvalidArgumentError, InvalidSubjectError, type Msg } from '@nats-io/nats-core';
 import { messageOf } from '../errors.ts';
 import type { BrokerLink } from './connection.ts';
 import { createInFlight } from './in-flight.ts';
+import { newInbox } from './inbox.ts';
 import { classifyReply, createAckScanner, type Failure } from './outcome.ts';
 import { createRoom } from './room.ts';
 import { createSender, ticketOf } from './wire.ts';
@@ -69,7 +70,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
     inFlight.count <= maxInFlight * REFILL_BELOW && inFlight.bytes <= maxInFlightBytes * REFILL_BELOW;
   const room = createRoom({ hasRoom, isAmple }, onRoom && (() => onRoom()));
   const send = createSender(link.connection);
-  const inbox = `${createInbox()}.`;
+  const inbox = `${newInbox(link)}.`;
   let closed = false;
 
   const store = (ticket: number, sequence: number): void => {

@@ -53,8 +53,17 @@ export function contentOf({
     type: headers?.get(HEADER.type) || null,
     headers: applicationHeaders(headers),
     payload: data,
-    json: () => JSON.parse(Buffer.from(data).toString()),
+    json: () => parseJson(data),
   };
+}
+
+/** Without the message of JSON.parse, which quotes what it was given: it would be logged, and kept as a reason. */
+function parseJson(data: Uint8Array) {
+  try {
+    return JSON.parse(Buffer.from(data).toString());
+  } catch {
+    throw new SyntaxError(`the payload (${data.length} bytes) is not JSON`);
+  }
 }
 
 export function toConsumedEvent(message: SourceMessage): ConsumedEvent {

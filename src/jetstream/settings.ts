@@ -21,13 +21,17 @@ export interface NatsSettings {
   /** The text of a credentials file. */
   readonly creds?: string;
   readonly tls?: TlsSettings;
+  /** What subjects for answers begin with. Default `_INBOX`; with one of its own a user needs no right to others' answers. */
+  readonly inboxPrefix?: string;
 }
 
-/** Each is PEM text or the path of a PEM file; a file is read again at each (re)connect. */
+/** Certificates and key are PEM text or the path of a PEM file; a file is read again at each (re)connect. */
 export interface TlsSettings {
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
+  /** Begin with TLS instead of waiting for the server's greeting: its `handshake_first`. Default false. */
+  readonly first?: boolean;
 }
 
 /** A function is asked again at each (re)connect, so that rotated secrets are taken up. */
@@ -36,6 +40,9 @@ export type NatsSettingsSource = NatsSettings | (() => NatsSettings);
 export interface ServerAddress {
   /** `host:port`, without credentials: fit for logs. */
   readonly address: string;
+  /** Without the brackets of an IPv6 address. */
+  readonly host: string;
+  readonly port: number;
   readonly insistsOnTls: boolean;
   readonly user?: string;
   readonly password?: string;
@@ -76,6 +83,8 @@ function parseServer(text: string): ServerAddress {
     );
   return {
     address: `${url.hostname}:${url.port || '4222'}`,
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: Number(url.port || '4222'),
     insistsOnTls: scheme === 'tls',
     ...userInfo(url),
   };
@@ -135,7 +144,8 @@ export function checkCredentials(settings: NatsSettings): void {
 
 function authenticatorOf(settings: NatsSettings): Authenticator | undefined {
   const encoder = new TextEncoder();
-  if (settings.creds !== undefined) return credsAuthenticator(encoder.encode(settings.creds));
+  // The client recognises the last line of a credentials file by its end.
+  if (settings.creds !== undefined) return credsAuthenticator(encoder.encode(`${settings.creds.trim()}\n`));
   if (settings.nkeySeed !== undefined) return nkeyAuthenticator(encoder.encode(settings.nkeySeed.trim()));
   if (settings.token !== undefined) return tokenAuthenticator(settings.token);
   if (settings.user !== undefined)
@@ -148,19 +158,20 @@ function authenticatorOf(settings: NatsSettings): Authenticator | undefined {
 
 /** The client's TLS options; undefined leaves it to the server to ask for TLS. */
 export function tlsOptions(settings: NatsSettings): NodeConnectionOptions['tls'] | undefined {
-  const { ca, cert, key } = settings.tls ?? {};
+  const { ca, cert, key, first = false } = settings.tls ?? {};
   const insists = parseServers(settings.servers).some((server) => server.insistsOnTls);
-  if (!insists && ca === undefined && cert === undefined && key === undefined) return undefined;
+  if (!insists && !first && ca === undefined && cert === undefined && key === undefined) return undefined;
   if ((cert === undefined) !== (key === undefined))
     throw invalid('a TLS client certificate needs both NATS_CERT and NATS_KEY', 'Give both, or neither.');
   return {
+    ...(first ? { handshakeFirst: true } : {}),
     ...(ca === undefined ? {} : isPem(ca) ? { ca } : { caFile: ca }),
     ...(cert === undefined ? {} : isPem(cert) ? { cert } : { certFile: cert }),
     ...(key === undefined ? {} : isPem(key) ? { key } : { keyFile: key }),
   };
 }
 
-function isPem(text: string): boolean {
+export function isPem(text: string): boolean {
   return text.includes('-----BEGIN ');
 }
 

@@ -1,5 +1,5 @@
 import { headers as createHeaders, type Msg, type MsgHdrs } from '@nats-io/transport-node';
-import { messageOf, PostcommitError } from '../errors.ts';
+import { PostcommitError } from '../errors.ts';
 import type { OutboxEvent } from '../event.ts';
 import {
   type BrokerLink,
@@ -14,6 +14,7 @@ import { encodeEvent } from '../outbox/event-rules.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { ATTRIBUTE } from '../telemetry/messaging-attributes.ts';
 import { createProcessSpans } from '../telemetry/process-spans.ts';
+import { reasonOf } from '../telemetry/reason.ts';
 import { captureTrace } from '../telemetry/trace-context.ts';
 
 /** A message as a subscriber gets it: who was not listening has missed it, and nobody delivers it again. */
@@ -91,7 +92,7 @@ export function subscribe(
       try {
         await handleTraced(toCoreMessage(message), { subject, handler });
       } catch (error) {
-        const reason = messageOf(error);
+        const reason = reasonOf(error);
         logger.warn(
           { event: 'subscriber-failed', subject, reason },
           'The handler failed; the message is gone',
@@ -101,7 +102,7 @@ export function subscribe(
   })();
   handled.catch((error: unknown) => {
     logger.warn(
-      { event: 'subscriber-failed', subject, reason: messageOf(error) },
+      { event: 'subscriber-failed', subject, reason: reasonOf(error) },
       'The subscription has ended',
     );
   });

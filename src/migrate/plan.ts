@@ -27,7 +27,9 @@ export const LOCK = `SET LOCAL statement_timeout = 0;
 SET LOCAL lock_timeout = '60s';
 SELECT pg_advisory_xact_lock(hashtextextended('postcommit.migrations', 0));
 -- From here on a lock that is not to be had is an error, soon: whoever waits for one makes writers wait behind it.
-SET LOCAL lock_timeout = '5s';`;
+SET LOCAL lock_timeout = '5s';
+-- What the migrations name without a schema is PostgreSQL's own, whoever has made what of that name elsewhere.
+SET LOCAL search_path = pg_catalog;`;
 
 export const COMMIT = 'COMMIT;';
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { PostcommitError } from '../errors.ts';
+import { PostcommitError, withoutWrapper } from '../errors.ts';
 import type { OutboxEvent } from '../event.ts';
-import { serverErrorOf, withoutWrapper } from '../postgres/server-error.ts';
+import { serverErrorOf } from '../postgres/server-error.ts';
 import {
   recogniseTransaction,
   type Transaction,

@@ -18,16 +18,25 @@ export interface Listener {
 }
 
 export interface ListenerOptions {
-  readonly url: string;
+  /** Asked at the start, and again when the session does not come back. */
+  readonly url: () => string;
   readonly logger: Logger;
   /** A notification arrived, or some may have been missed: look. */
   readonly wake: () => void;
   /** Told when `listening` has changed. */
   readonly onListening?: (listening: boolean) => void;
+  /** It would try for ever with a URL that is not the current one: whoever listens has to begin anew. */
+  readonly onOutdated: (reason: Error) => void;
 }
 
-/** @throws if the first connection fails; later losses are its own affair. */
-export async function listen({ url, logger, wake, onListening }: ListenerOptions): Promise<Listener> {
+/** @throws if the first connection fails; later losses are its own affair, while the URL stays what it is. */
+export async function listen({
+  url,
+  logger,
+  wake,
+  onListening,
+  onOutdated,
+}: ListenerOptions): Promise<Listener> {
   let listening = false;
   const setListening = (now: boolean) => {
     if (listening !== now) onListening?.(now);
@@ -35,9 +44,10 @@ export async function listen({ url, logger, wake, onListening }: ListenerOptions
   };
   let closed = false;
   let socket: Socket | undefined;
+  const connectionString = url();
   const subscriber = pgListen.default(
     {
-      connectionString: url,
+      connectionString,
       application_name: 'postcommit listen',
       connectionTimeoutMillis: HEARTBEAT_MS,
       query_timeout: HEARTBEAT_MS,
@@ -62,6 +72,10 @@ export async function listen({ url, logger, wake, onListening }: ListenerOptions
     setListening(false);
     if (attempt === 1)
       logger.warn({ event: 'listen-lost' }, 'the listening session was lost; polling until it is back');
+    if (attempt > 1 && isOutdated(connectionString, url))
+      onOutdated(
+        new Error('the listening session was lost, and DATABASE_URL has changed since it was opened'),
+      );
     wake();
   });
   subscriber.events.on('connected', () => {
@@ -92,4 +106,12 @@ export async function listen({ url, logger, wake, onListening }: ListenerOptions
       socket?.destroy(); // Behind a network that swallows everything, the server never answers a goodbye.
     },
   };
+}
+
+function isOutdated(used: string, current: () => string): boolean {
+  try {
+    return current() !== used;
+  } catch {
+    return false; // A file that is being replaced at this moment.
+  }
 }

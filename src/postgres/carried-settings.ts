@@ -28,7 +28,8 @@ const POOLED_SETTINGS = { lock_timeout: '0', idle_in_transaction_session_timeout
  * A text that changes when the server has recovered from a crash, and differs between a primary and its standby: what it
  * counts is lost then, and it says since when it counts. A clean restart keeps it.
  */
-export const INCARNATION = "(select coalesce(stats_reset::text, '') from pg_stat_bgwriter)";
+export const INCARNATION =
+  "(select coalesce(stats_reset::pg_catalog.text, '') from pg_catalog.pg_stat_bgwriter)";
 
 export interface Carried {
   readonly settings: Readonly<Record<string, string>>;
@@ -98,9 +99,11 @@ interface Rows {
 /** Settings of the socket are those of the pooler's own connection, and none of ours. */
 function openingPart(settings: Readonly<Record<string, string>>, incarnation: string): Part {
   const entries = Object.entries(settings).filter(([name]) => !name.startsWith('tcp_'));
-  const calls = entries.map((_, i) => `set_config($${2 * i + 2}, $${2 * i + 3}, true)`);
+  // With all schemas: until this is over, the search_path is that of the backend's last user.
+  const calls = entries.map((_, i) => `pg_catalog.set_config($${2 * i + 2}, $${2 * i + 3}, true)`);
   // A text that is no boolean is an error with the text in it.
-  const guard = `case when ${INCARNATION} <> $1 then ('${RESTARTED} at ' || ${INCARNATION})::boolean end`;
+  const guard = `case when ${INCARNATION} operator(pg_catalog.<>) $1
+    then pg_catalog.concat('${RESTARTED} at ', ${INCARNATION})::boolean end`;
   return { text: `select ${[guard, ...calls].join(', ')}`, values: [incarnation, ...entries.flat()] };
 }
 

@@ -1,19 +1,11 @@
+import { withoutWrapper } from '../errors.ts';
+
 /** What PostgreSQL said about a statement, in the words of the wire protocol. */
 export interface ServerError {
   readonly code: string;
   readonly message: string;
   readonly hint?: string;
   readonly constraint?: string;
-}
-
-/**
- * The error below an ORM's own: Drizzle's wrapper prints every parameter of the statement in its message, and
- * payloads must not reach logs.
- */
-export function withoutWrapper(thrown: unknown): unknown {
-  let error = thrown;
-  while (error instanceof Error && 'params' in error && error.cause !== undefined) error = error.cause;
-  return error;
 }
 
 /** What the server answered, undefined for anything that is not an answer of PostgreSQL. */

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { messageOf, PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import { carrySettings, INCARNATION, isOtherServer } from './carried-settings.ts';
+import { connectFailureOf } from './connect-failure.ts';
 import { serverErrorOf } from './server-error.ts';
 
 export interface SessionOptions {
@@ -67,12 +68,12 @@ const TEXT_ONLY = { getTypeParser: () => (text: string | Buffer) => text } as pg
 export async function openSession(options: SessionOptions): Promise<Session> {
   const client = createClient(options);
   const state = watchFailure(client);
-  const { settings = {} } = options;
+  const settings = { ...SEARCH_PATH, ...options.settings };
   try {
     await client.connect();
     const found = await withinTime(settleIn(client, settings), options.queryTimeoutMs);
     const pooled = options.pooled === true || !found.own;
-    return toSession(client, { state, options, pooled, incarnation: found.incarnation });
+    return toSession(client, { state, options, settings, pooled, incarnation: found.incarnation });
   } catch (error) {
     await endQuietly(client);
     throw unreachable(options.url, error);
@@ -80,6 +81,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 }
 
 const QUERY_TIMEOUT_MS = 30_000;
+
+/** Nothing that others have made in a schema of theirs is taken for what a statement names without one. */
+const SEARCH_PATH = { search_path: 'pg_catalog' };
 
 function createClient({ url, name, connectTimeoutMs = 5_000 }: SessionOptions): pg.Client {
   if (!/^postgres(ql)?:\/\//.test(url)) {
@@ -141,8 +145,10 @@ async function settleIn(
   settings: Readonly<Record<string, string>>,
 ): Promise<{ readonly own: boolean; readonly incarnation: string }> {
   const entries = Object.entries(settings);
-  const foreign = 'pg_backend_pid() is distinct from $1::int';
-  const calls = entries.map((_, i) => `set_config($${2 * i + 2}, $${2 * i + 3}, ${foreign})`);
+  // With all schemas: until this is over, the search_path is whatever the role's is.
+  const foreign =
+    'not coalesce(pg_catalog.pg_backend_pid() operator(pg_catalog.=) $1::pg_catalog.int4, false)';
+  const calls = entries.map((_, i) => `pg_catalog.set_config($${2 * i + 2}, $${2 * i + 3}, ${foreign})`);
   const { rows } = await client.query<[boolean, string]>({
     text: `select ${[foreign, INCARNATION, ...calls].join(', ')}`,
     values: [greetedBy(client), ...entries.flat()],
@@ -158,12 +164,14 @@ function greetedBy(client: pg.Client): number | null {
 interface SessionParts {
   readonly state: FailureState;
   readonly options: SessionOptions;
+  readonly settings: Readonly<Record<string, string>>;
   readonly pooled: boolean;
   readonly incarnation: string;
 }
 
-function toSession(client: pg.Client, { state, options, pooled, incarnation }: SessionParts): Session {
-  const { settings = {}, name: application, queryTimeoutMs = QUERY_TIMEOUT_MS, mayTakeLonger } = options;
+function toSession(client: pg.Client, parts: SessionParts): Session {
+  const { state, options, settings, pooled, incarnation } = parts;
+  const { name: application, queryTimeoutMs = QUERY_TIMEOUT_MS, mayTakeLonger } = options;
   const backendPid = pooled ? null : greetedBy(client);
   const carrying = pooled ? carrySettings(client, { settings, incarnation }) : undefined;
   const send = async ({ text, values, name }: Statement): Promise<readonly TextRow[]> => {
@@ -277,16 +285,10 @@ export function sqlState(error: unknown): string | undefined {
 export function unreachable(url: string, error: unknown): PostcommitError {
   if (error instanceof PostcommitError) return error;
   const { host, database } = describeUrl(url);
-  const state = sqlState(error);
-  const hint =
-    state === '28P01' || state === '28000'
-      ? 'Check user, password and pg_hba.conf of the server.'
-      : state === '3D000'
-        ? 'Create the database, or correct its name in DATABASE_URL.'
-        : 'Check that the server runs and that DATABASE_URL names the right host, port and TLS mode.';
+  const { reason, hint } = connectFailureOf(error);
   return new PostcommitError(
     'database-unreachable',
-    `cannot connect to PostgreSQL at ${host}, database ${database}: ${messageOf(error)}`,
+    `cannot connect to PostgreSQL at ${host}, database ${database}: ${reason}`,
     hint,
     { cause: error },
   );

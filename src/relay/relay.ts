@@ -43,6 +43,8 @@ export interface RelayStatus {
   readonly reason: string | null;
   readonly databaseConnected: boolean;
   readonly brokerConnected: boolean;
+  /** Why NATS cannot be reached and what to do, for a person; null while it can, or that is not known. */
+  readonly brokerReason: string | null;
   readonly lanes: readonly LaneStatus[];
   /** `performance.now()` of the last turn of the main loop. */
   readonly lastProgressAtMs: number;
@@ -238,6 +240,7 @@ export function createRelay(userOptions: RelayOptions): Relay {
       reason,
       databaseConnected,
       brokerConnected: link?.connected ?? false,
+      brokerReason: outageOf(link),
       lanes: options.lanes.map(({ stream }) =>
         laneStatus(
           stream,
@@ -262,6 +265,10 @@ export function createRelay(userOptions: RelayOptions): Relay {
     status: relay.status,
   });
   return relay;
+}
+
+function outageOf(link: BrokerLink | undefined): string | null {
+  return link?.outage === undefined ? null : `${link.outage.reason}. ${link.outage.hint}`;
 }
 
 function laneStatus(stream: string, lane: Lane | undefined): LaneStatus {

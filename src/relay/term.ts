@@ -202,13 +202,12 @@ interface TermSessions {
 }
 
 async function buildParts(term: Term, { work, reading }: TermSessions) {
-  const { context, resources } = term;
-  const { options, epoch, wakeUp } = context;
+  const { options, epoch, wakeUp } = term.context;
   const { logger, metrics } = options;
   const recovery = await recoverCapture(work);
   const guarded = await guardSequence(work, { cursor: recovery.watermark, logger });
   const capture = createCapture(reading, recovery);
-  const listener = await openListener({ context, resources });
+  const listener = await openListener(term);
   const router = createRouter(options.lanes);
   const { lanes, closing, meters, takeMoved } = await buildLanes(term, { work, router });
   const lookout = createLookout(capture);
@@ -305,17 +304,17 @@ function runAside(term: Term, work: Promise<string>): void {
 }
 
 /** Behind a pooler nobody can listen, and the relay never parks. */
-async function openListener({
-  context: { options, leaseSession, wakeUp },
-  resources,
-}: Pick<Term, 'context' | 'resources'>): Promise<Listener | undefined> {
+async function openListener(term: Term): Promise<Listener | undefined> {
+  const { context, resources } = term;
+  const { options, leaseSession, wakeUp } = context;
   if (leaseSession.pooled) return undefined;
   const { logger, metrics } = options;
   const listener = await listen({
-    url: options.databaseUrl(),
+    url: options.databaseUrl,
     logger,
     wake: wakeUp.wake,
     onListening: (listening) => metrics.listenUp.set(listening ? 1 : 0),
+    onOutdated: (failure) => lose(term, { failure }),
   });
   resources.push(() => listener.close());
   return listener;

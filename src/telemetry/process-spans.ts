@@ -8,9 +8,8 @@ import {
   SpanKind,
   trace,
 } from '@opentelemetry/api';
-import { messageOf } from '../errors.ts';
 import { ATTRIBUTE, SYSTEM } from './messaging-attributes.ts';
-import { redact } from './redact.ts';
+import { reasonOf } from './reason.ts';
 import { contextIn, type Headers } from './trace-context.ts';
 import { markFailed, quietly, tracer } from './tracing.ts';
 
@@ -90,10 +89,16 @@ function end(span: Span, failure?: { readonly error: unknown }): void {
 
 function fail(span: Span, error: unknown): void {
   const name = error instanceof Error ? error.name : typeof error;
-  const message = redact(messageOf(error));
-  const stack = error instanceof Error && error.stack !== undefined ? { stack: redact(error.stack) } : {};
-  span.recordException({ name, message, ...stack });
+  const message = reasonOf(error);
+  const frames = framesOf(error);
+  span.recordException({ name, message, ...(frames && { stack: `${name}: ${message}\n${frames}` }) });
   markFailed(span, { type: codeOf(error) ?? name, message });
+}
+
+/** Where it was thrown, without the message that stands above it. */
+function framesOf(error: unknown): string {
+  const lines = error instanceof Error && error.stack !== undefined ? error.stack.split('\n') : [];
+  return lines.filter((line) => /^\s+at /.test(line)).join('\n');
 }
 
 /** An SQLSTATE or `ECONNREFUSED` says more than the class, which is `error` for all that PostgreSQL says. */

@@ -56,6 +56,8 @@ test('every setting reaches its place', () => {
       NATS_USER: 'me',
       NATS_PASSWORD: 'pw',
       NATS_CA: '-----BEGIN CERTIFICATE-----',
+      NATS_TLS_FIRST: 'true',
+      NATS_INBOX_PREFIX: '_INBOX_relay',
       POSTCOMMIT_STREAM: 'orders',
       POSTCOMMIT_SUBJECTS: 'orders.>, returns.*',
       POSTCOMMIT_PROVISION: 'false',
@@ -80,7 +82,8 @@ test('every setting reaches its place', () => {
     servers: ['nats://a:4222', 'tls://b'],
     user: 'me',
     password: 'pw',
-    tls: { ca: '-----BEGIN CERTIFICATE-----' },
+    tls: { ca: '-----BEGIN CERTIFICATE-----', first: true },
+    inboxPrefix: '_INBOX_relay',
   });
 });
 
@@ -162,6 +165,8 @@ describe('what is wrong is named, with what is expected', () => {
     ],
     [{ POSTCOMMIT_SUBJECTS: '$JS.>' }, "begins with '$'"],
     [{ POSTCOMMIT_SUBJECTS: 'a.>.b' }, "wildcard '>' is not the last token"],
+    [{ NATS_TLS_FIRST: 'first' }, 'NATS_TLS_FIRST ("first") is neither true nor false'],
+    [{ NATS_INBOX_PREFIX: '_INBOX.>' }, 'NATS_INBOX_PREFIX ("_INBOX.>") is no subject; expected a subject'],
     [{ POSTCOMMIT_PROVISION: 'yes' }, 'POSTCOMMIT_PROVISION ("yes") is neither true nor false'],
     [
       { POSTCOMMIT_ORDERING: 'total' },

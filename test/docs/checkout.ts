@@ -22,7 +22,16 @@ export interface Terminal extends AsyncDisposable {
   interrupt(): void;
 }
 
-const COPIED = ['src', 'scripts', 'migrations', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
+const COPIED = [
+  'src',
+  'scripts',
+  'migrations',
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'README.md',
+  'LICENSE',
+];
 
 export async function createCheckout(): Promise<Checkout> {
   const path = await mkdtemp(join(tmpdir(), 'postcommit-docs-'));
@@ -48,7 +57,8 @@ await client.query(readFileSync(0, 'utf8'));
 await client.end();
 `;
 
-function startTerminal(
+/** A command line as a terminal in the folder would run it, with nothing of this process's settings but what is given. */
+export function startTerminal(
   script: string,
   { cwd, env }: { cwd: string; env: Readonly<Record<string, string>> },
 ): Terminal {

@@ -66,6 +66,8 @@ const VALUES: Readonly<Record<SettingKey, fc.Arbitrary<unknown>>> = {
   natsCa: fc.constantFrom('-----BEGIN CERTIFICATE-----', '/nowhere/ca.pem', ''),
   natsCert: fc.constantFrom('-----BEGIN CERTIFICATE-----', '/nowhere/cert.pem'),
   natsKey: fc.constantFrom(`-----BEGIN PRIVATE KEY-----${SECRET}`, `/nowhere/${SECRET}`),
+  natsTlsFirst: fc.constantFrom('true', 'false', true, false, 'yes', 1),
+  natsInboxPrefix: fc.oneof(plainText, fc.constantFrom('_INBOX_relay', 'a.b', 'a.>', '*', '$JS', '')),
   stream: fc.oneof(plainText, fc.constantFrom('orders', 'a.b', 'a b', '*', '', 'x'.repeat(256))),
   subjects: fc.oneof(
     fc.constantFrom('events.>', 'a.*, b.>', 'a..b', '$JS.>', '>', '*', 'a.>.b', 'a*', ',', ' '),

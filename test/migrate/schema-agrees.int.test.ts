@@ -20,11 +20,14 @@ test.each(tables.map((table) => [getTableName(table as Table), table] as const))
     const { columns, primaryKeys } = getTableConfig(table);
     const rows = await query(
       database.url,
-      `select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as not_null,
+      `select a.attname as name, format_type(a.atttypid, a.atttypmod) as type,
+         a.attnotnull or coalesce(a.attnum = any (n.conkey), false) as not_null,
          a.atthasdef or a.attidentity <> '' as has_default,
          coalesce(a.attnum = any (k.conkey), false) as is_key
        from pg_attribute a
        left join pg_constraint k on k.conrelid = a.attrelid and k.contype = 'p'
+       -- The outbox refuses NULL by a CHECK, which does not print the row.
+       left join pg_constraint n on n.conrelid = a.attrelid and n.conname = 'outbox_not_null'
        where a.attrelid = 'postcommit.${name}'::regclass and a.attnum > 0 and not a.attisdropped
        order by a.attnum`,
     );

@@ -275,6 +275,21 @@ test('an event id that is no UUID is refused', async () => {
   });
 });
 
+test.each(['subject', 'payload', 'headers', 'event_id', 'created_at'])(
+  'a row without %s is refused, and nothing of it is shown',
+  async (missing) => {
+    const row = { subject: 'a.hunter2', payload: 'hunter2', headers: '{"a": "hunter2"}', [missing]: null };
+    const insert = `INSERT INTO postcommit.outbox (${Object.keys(row)}) VALUES (${Object.keys(row).map((_, i) => `$${i + 1}`)})`;
+    const refusal = await client.query(insert, Object.values(row)).catch((error: unknown) => error);
+    expect(refusal).toMatchObject({
+      code: '23514',
+      constraint: 'outbox_not_null',
+      message: `postcommit: ${missing} is NULL`,
+    });
+    expect(JSON.stringify(refusal)).not.toContain('hunter2');
+  },
+);
+
 test('a writer cannot choose a position', async () => {
   await expect(
     client.query("INSERT INTO postcommit.outbox (position, subject, payload) VALUES (1, 'a', '')"),

@@ -21,7 +21,12 @@ afterAll(async () => {
   await postgres[Symbol.asyncDispose]();
 });
 
-const settings = { synchronous_commit: 'local', enable_seqscan: 'off', statement_timeout: '1234ms' };
+const settings = {
+  synchronous_commit: 'local',
+  enable_seqscan: 'off',
+  statement_timeout: '1234ms',
+  search_path: 'public',
+};
 const SHOW = `select current_setting('synchronous_commit'), current_setting('enable_seqscan'),
   current_setting('statement_timeout'), current_setting('transaction_isolation')`;
 const CARRIED = [['local', 'off', '1234ms', 'read committed']];

@@ -1,6 +1,6 @@
-import { createInbox, type Msg, type Subscription } from '@nats-io/transport-node';
+import type { Msg, Subscription } from '@nats-io/transport-node';
 import { requestApi } from '../../jetstream/api.ts';
-import type { BrokerLink } from '../../jetstream/index.ts';
+import { type BrokerLink, newInbox } from '../../jetstream/index.ts';
 import { createDelivery, type Delivery } from './delivery.ts';
 
 /**
@@ -57,7 +57,7 @@ interface OpenRequest {
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one small state machine, whose steps are named functions.
 export function createPull(options: PullOptions): Pull {
   const { link, stream, durable, prefetch, onDelivery, waiting } = options;
-  const inbox = createInbox(inboxPrefixOf(link));
+  const inbox = newInbox(link);
   const unsettled = new Set<Delivery>();
   const onSettled = (settled: Delivery) => void unsettled.delete(settled);
   let request: OpenRequest | undefined;
@@ -174,10 +174,4 @@ export function createPull(options: PullOptions): Pull {
       return left.length;
     },
   };
-}
-
-/** What the caller's connection may subscribe to; the client does not say it in its types. */
-function inboxPrefixOf({ connection }: BrokerLink): string | undefined {
-  const { options } = connection as { readonly options?: { readonly inboxPrefix?: string } };
-  return options?.inboxPrefix;
 }

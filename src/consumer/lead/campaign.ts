@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import { messageOf } from '../../errors.ts';
 import {
   type ConsumerLease,
   endPredecessors,
@@ -10,6 +9,7 @@ import {
 } from '../../lease/consumer-lease.ts';
 import { sleep } from '../../lifecycle/abort.ts';
 import { createBackoff } from '../../lifecycle/backoff.ts';
+import { reasonOf } from '../../telemetry/reason.ts';
 import type { TroubleLog } from '../trouble.ts';
 import type { LeaseSession } from './lease-session.ts';
 
@@ -46,7 +46,7 @@ export async function campaign(options: CampaignOptions): Promise<void> {
       backoff.reset();
       if (lease !== undefined) await rule(session, lease, options);
     } catch (error) {
-      trouble.warn('consumer-lease-unavailable', messageOf(error), 'The lease cannot be asked for now');
+      trouble.warn('consumer-lease-unavailable', reasonOf(error), 'The lease cannot be asked for now');
       await sleep(backoff.next(), signal);
     } finally {
       onRole('standby');
@@ -104,7 +104,7 @@ async function keepLease(
     if (signal.aborted) return false;
     const askedAtMs = performance.now();
     const answer = await Promise.race([
-      renewConsumerLease(run, lease, ttlMs).catch(messageOf),
+      renewConsumerLease(run, lease, ttlMs).catch(reasonOf),
       sleep(Math.max(0, renewedAtMs + ttlMs - askedAtMs), signal).then(() => 'it was not renewed in time'),
     ]);
     if (signal.aborted) return false;

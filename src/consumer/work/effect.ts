@@ -1,9 +1,9 @@
 import { resolveLetter } from '../../dead-letters/consumer-letters.ts';
 import { forgetFailures } from '../../dead-letters/failures.ts';
-import { PostcommitError } from '../../errors.ts';
+import { PostcommitError, withoutWrapper } from '../../errors.ts';
 import { recordNew } from '../../inbox/record.ts';
 import { enterEffects } from '../../lease/consumer-lease.ts';
-import { isOutageState, serverErrorOf, withoutWrapper } from '../../postgres/server-error.ts';
+import { isOutageState, serverErrorOf } from '../../postgres/server-error.ts';
 import {
   recogniseTransaction,
   type Transaction,

@@ -1,7 +1,6 @@
 import { parkLetterAgain, writeConsumerLetter } from '../../dead-letters/consumer-letters.ts';
 import { countFailure, type Failures, forgetFailures } from '../../dead-letters/failures.ts';
-import { messageOf } from '../../errors.ts';
-import { withoutWrapper } from '../../postgres/server-error.ts';
+import { reasonOf } from '../../telemetry/reason.ts';
 import { inTransaction, type Transact } from '../database.ts';
 import type { ConsumerSettings } from '../options.ts';
 import type { TroubleLog } from '../trouble.ts';
@@ -33,7 +32,7 @@ export async function afterFailure<Tx>(
   options: FailureOptions<Tx>,
 ): Promise<FailureFate> {
   const { settings, trouble } = options;
-  const reason = messageOf(withoutWrapper(error));
+  const reason = reasonOf(error);
   try {
     if (job.letter !== undefined) return await parkAgain(job, reason, options);
     const failures = await count(job, reason, options);
@@ -44,7 +43,7 @@ export async function afterFailure<Tx>(
   } catch (thrown) {
     trouble.warn(
       'consumer-database-unavailable',
-      messageOf(withoutWrapper(thrown)),
+      reasonOf(thrown),
       'A failure could not be written down; the event is tried again',
     );
     return { kind: 'retry', delayMs: delayAfter(1, settings.backoff) };

@@ -1,8 +1,8 @@
 import { lettersToRetry, type RetriedLetter } from '../../dead-letters/consumer-letters.ts';
-import { messageOf } from '../../errors.ts';
 import type { ConsumedEvent } from '../../jetstream/index.ts';
 import type { ConsumerLease } from '../../lease/consumer-lease.ts';
 import { sleep } from '../../lifecycle/abort.ts';
+import { reasonOf } from '../../telemetry/reason.ts';
 import { inTransaction, type Transact } from '../database.ts';
 import type { ConsumerSettings } from '../options.ts';
 import type { TroubleLog } from '../trouble.ts';
@@ -27,11 +27,7 @@ export async function offerRetriedLetters<Tx>(options: RetriedLettersOptions<Tx>
   while (!signal.aborted) {
     inHand = inHand.filter(({ over }) => !over);
     const letters = await look(inHand, options).catch((error: unknown) => {
-      trouble.warn(
-        'consumer-database-unavailable',
-        messageOf(error),
-        'Dead letters cannot be looked for now',
-      );
+      trouble.warn('consumer-database-unavailable', reasonOf(error), 'Dead letters cannot be looked for now');
       return [];
     });
     if (signal.aborted) return;

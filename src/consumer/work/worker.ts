@@ -1,10 +1,10 @@
-import { messageOf } from '../../errors.ts';
 import type { ConsumedEvent } from '../../jetstream/index.ts';
 import { sleep } from '../../lifecycle/abort.ts';
 import { createBackoff } from '../../lifecycle/backoff.ts';
 import { enqueue } from '../../outbox/enqueue.ts';
 import type { TransactionHandle } from '../../postgres/transaction-handle.ts';
 import { createProcessSpans, type ProcessSpans } from '../../telemetry/process-spans.ts';
+import { reasonOf } from '../../telemetry/reason.ts';
 import type { Transact } from '../database.ts';
 import type { JobResult } from '../meter.ts';
 import type { ConsumerSettings, HandlerContext } from '../options.ts';
@@ -109,7 +109,7 @@ async function attemptUntilAnswered<Tx>(
     if (suspicions >= settings.maxAttempts) return { kind: 'failed', error: outcome.error };
     trouble.warn(
       'consumer-database-unavailable',
-      messageOf(outcome.error),
+      reasonOf(outcome.error),
       'The database does not do its part; waiting for it with the message in hand',
     );
     await sleep(backoff.next(), stopping);
