@@ -70,12 +70,12 @@ export async function listen({
   subscriber.notifications.on(CHANNEL, wake);
   subscriber.events.on('reconnect', (attempt) => {
     setListening(false);
-    if (attempt === 1)
-      logger.warn({ event: 'listen-lost' }, 'the listening session was lost; polling until it is back');
     if (attempt > 1 && isOutdated(connectionString, url))
       onOutdated(
         new Error('the listening session was lost, and DATABASE_URL has changed since it was opened'),
       );
+    if (attempt === 1)
+      logger.warn({ event: 'listen-lost' }, 'the listening session was lost; polling until it is back');
     wake();
   });
   subscriber.events.on('connected', () => {

@@ -179,7 +179,7 @@ test('every session of a relay is encrypted, and shows its client certificate', 
   expect(await relay.line('ready')).toMatchObject({ role: 'leader' });
   const sessions = await query(
     server.postgres.url,
-    `SELECT application_name, ssl, version, client_dn FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
+    `SELECT regexp_replace(application_name, '^(postcommit lease) .*', '\\1'), ssl, version, client_dn FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
       WHERE application_name LIKE 'postcommit %' ORDER BY 1`,
   );
   expect(sessions).toEqual(
