@@ -1,5 +1,5 @@
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { findExecutable, isExecutable } from '../../src/embedded/find-executable.ts';
 import { run } from '../../src/embedded/process.ts';
 import { aptOptions, unpackPackages } from './debian-package.ts';
@@ -27,8 +27,8 @@ export async function ensureChromium(): Promise<ChromiumBinary> {
     if (path !== undefined) return { path, env: {} };
   }
   const folder = join(CACHE, 'unpacked');
-  const cached = binaryIn(folder);
-  if (await isExecutable(cached.path)) return cached;
+  const path = join(folder, 'usr', 'lib', 'chromium', PACKAGE);
+  if (await isExecutable(path)) return { path, env: await librariesIn(folder) };
   await mkdir(CACHE, { recursive: true });
   const staging = await mkdtemp(join(CACHE, 'installing-'));
   try {
@@ -38,16 +38,15 @@ export async function ensureChromium(): Promise<ChromiumBinary> {
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
-  return cached;
+  return { path, env: await librariesIn(folder) };
 }
 
-function binaryIn(folder: string): ChromiumBinary {
-  const machine = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
-  const folders = ['usr/lib', 'lib'].flatMap((part) => [join(folder, part, machine), join(folder, part)]);
-  return {
-    path: join(folder, 'usr', 'lib', 'chromium', PACKAGE),
-    env: { LD_LIBRARY_PATH: [...folders, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':') },
-  };
+/** Every folder with shared libraries: some packages have private ones, which they look for in places of the system. */
+async function librariesIn(folder: string): Promise<ChromiumBinary['env']> {
+  const files = await readdir(folder, { recursive: true });
+  const libraries = files.filter((file) => /\.so(\.[\d.]+)?$/.test(file));
+  const folders = [...new Set(libraries.map((file) => join(folder, dirname(file))))].sort();
+  return { LD_LIBRARY_PATH: [...folders, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':') };
 }
 
 async function unpack(folder: string): Promise<void> {
