@@ -83,7 +83,12 @@ test('while both are down, and in whatever order they come back', async () => {
   }
 });
 
-test('and afterwards the one that leads publishes', async () => {
+test('and afterwards events are published, whoever leads', async () => {
   const { body } = await leader.get('/livez');
   await (JSON.parse(body).role === 'leader' ? leader : standby).publishes();
+  // And by the other one, when that one is gone.
+  const [gone, other] = JSON.parse(body).role === 'leader' ? [leader, standby] : [standby, leader];
+  gone.cli.process.kill('SIGKILL');
+  await expect.poll(async () => (await other.get('/livez')).body, { timeout: 30_000 }).toContain('"leader"');
+  await other.publishes();
 });

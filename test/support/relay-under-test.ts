@@ -14,13 +14,13 @@ export interface RelayUnderTest extends AsyncDisposable {
   waitsBecause(reason: RegExp): Promise<void>;
 }
 
-/** Resolves when it is ready. `adminUrl` leads to the same migrated database without what is under test. */
+/** Resolves when it is ready, on a stream of its own if none is given. `adminUrl` leads to the same migrated database without what is under test. */
 export async function startRelay(
   env: Env,
   adminUrl: string,
   args: readonly string[] = [],
 ): Promise<RelayUnderTest> {
-  const stream = scratchName('secure');
+  const stream = env.POSTCOMMIT_STREAM ?? scratchName('secure');
   const cli = startCli(['relay', ...args], {
     POSTCOMMIT_HTTP: '127.0.0.1:0',
     POSTCOMMIT_STREAM: stream,
