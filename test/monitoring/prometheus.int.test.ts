@@ -88,12 +88,16 @@ test('every rule can be evaluated, and each that is recorded has a value', async
     readonly health: string;
     readonly lastError?: string;
   }
-  const { groups } = (await prometheus.ask('rules')) as { groups: readonly { rules: readonly Rule[] }[] };
-  const rules = groups.flatMap((group) => group.rules);
-  expect(rules.length).toBeGreaterThan(30);
-  expect(rules.filter(({ health }) => health !== 'ok')).toEqual([]);
-  for (const { name } of rules.filter(({ type }) => type === 'recording'))
-    expect(await prometheus.query(name), name).not.toEqual([]);
+  const all = async () => {
+    const { groups } = (await prometheus.ask('rules')) as { groups: readonly { rules: readonly Rule[] }[] };
+    return groups.flatMap((group) => group.rules);
+  };
+  expect((await all()).length).toBeGreaterThan(30);
+  // Each group is evaluated for the first time some seconds after the start.
+  const unwell = async () => (await all()).filter(({ health }) => health !== 'ok');
+  await expect.poll(unwell, { timeout: PATIENCE_MS, interval: 500 }).toEqual([]);
+  for (const { name } of (await all()).filter(({ type }) => type === 'recording'))
+    await expect.poll(() => prometheus.query(name), { timeout: PATIENCE_MS, interval: 500 }).not.toEqual([]);
 });
 
 test('nothing fires while all is well', async () => {
