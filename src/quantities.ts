@@ -17,8 +17,9 @@ const UNITS = [
 
 /** A duration to about two digits: `350 ms`, `1.5 s`, `12 min`, `3 h`. */
 export function durationText(ms: number): string {
+  // What would be rounded to 60 s is 1 min.
   for (const [unit, size] of UNITS)
-    if (ms >= size) return `${(ms / size).toFixed(ms < 10 * size ? 1 : 0).replace(/\.0$/, '')} ${unit}`;
+    if (ms >= size * 0.995) return `${(ms / size).toFixed(ms < 10 * size ? 1 : 0).replace(/\.0$/, '')} ${unit}`;
   return `${Math.round(ms)} ms`;
 }
 
