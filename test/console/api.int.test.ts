@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { hostileText } from '../generated/hostile-text.ts';
 import { howMany, seedFor } from '../generated/seed.ts';
+import { startCli } from '../support/cli.ts';
 import { type ConsoleScene, openConsoleScene, UNLOCKED } from './scene.ts';
 
 let here: ConsoleScene;
@@ -214,4 +215,32 @@ test('whatever is asked, there is an answer, and the relay lives', async () => {
     expect(body, about).not.toMatch(/^\s+at |node_modules/m);
   }
   expect((await fetch(`${here.url}/livez`)).status).toBe(200);
+});
+
+test('in a process of its own it shows the same, of no relay of its own, and ends in order', async () => {
+  await using alone = startCli(['console'], here.env);
+  const { http } = await alone.line('ready');
+  const page = await fetch(`${http}/`);
+  expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+  const live = await (await fetch(`${http}/api/live`)).json();
+  expect(live).toMatchObject({
+    relay: null,
+    access: { token: true, unlocked: false },
+    system: { database: { kind: 'seen' }, broker: { kind: 'seen' } },
+    lanes: [{ stream: here.stream }],
+  });
+  expect((await fetch(`${http}/metrics`)).status).toBe(404);
+  alone.process.kill('SIGTERM');
+  expect(await alone.exit).toBe(0);
+});
+
+test('switched off it is not served, and the relay is', async () => {
+  await using relay = startCli(['relay'], { ...here.env, POSTCOMMIT_CONSOLE: 'off' });
+  const { http } = await relay.line('ready');
+  const statuses = await Promise.all(
+    ['/', '/api/live', '/metrics', '/readyz'].map(async (path) => (await fetch(`${http}${path}`)).status),
+  );
+  expect(statuses).toEqual([404, 404, 200, 200]);
+  relay.process.kill('SIGTERM');
+  expect(await relay.exit).toBe(0);
 });

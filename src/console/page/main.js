@@ -69,7 +69,11 @@ function draw(state) {
     unlock.hidden = !live.access.token;
     unlock.textContent = live.access.unlocked ? 'Lock' : 'Unlock';
     const words = `postcommit ${live.version}. As of ${clock(live.atMs)}. ${live.access.token ? '' : 'Read-only: no token is set. '}`;
-    show(byId('footer'), words, () => [words, h('a', { href: '/metrics' }, 'Metrics')]);
+    show(byId('footer'), words, () => [
+      words,
+      // A console in a process of its own has none.
+      live.relay === null ? null : h('a', { href: '/metrics' }, 'Metrics'),
+    ]);
   }
   openView(false);
 }
