@@ -19,7 +19,8 @@ const UNITS = [
 export function durationText(ms: number): string {
   // What would be rounded to 60 s is 1 min.
   for (const [unit, size] of UNITS)
-    if (ms >= size * 0.995) return `${(ms / size).toFixed(ms < 10 * size ? 1 : 0).replace(/\.0$/, '')} ${unit}`;
+    if (ms >= size * 0.995)
+      return `${(ms / size).toFixed(ms < 10 * size ? 1 : 0).replace(/\.0$/, '')} ${unit}`;
   return `${Math.round(ms)} ms`;
 }
 
