@@ -3,7 +3,6 @@ import type { Console } from '../console/console.ts';
 import { loadRelayConfig, type RelayConfig } from '../daemon/config.ts';
 import type { RelayHealth } from '../daemon/health.ts';
 import { json, startHttpServer } from '../daemon/http-server.ts';
-import type { SettingKey } from '../daemon/settings.ts';
 import { watchStopSignals } from '../daemon/stop-signals.ts';
 import type { HttpAddress } from '../daemon/values.ts';
 import { PostcommitError } from '../errors.ts';
@@ -11,6 +10,7 @@ import { aborted } from '../lifecycle/abort.ts';
 import { packageVersion } from '../telemetry/package-version.ts';
 import { type CliContext, printLine } from './context.ts';
 import { EXIT_CODES_HELP } from './exit-codes.ts';
+import { LOOK_SETTINGS } from './look.ts';
 import { addSettingOptions, configSources } from './setting-options.ts';
 
 export function registerConsole(program: Command, context: CliContext): void {
@@ -31,25 +31,8 @@ export function registerConsole(program: Command, context: CliContext): void {
         );
       await serve(config, config.http, context);
     });
-  addSettingOptions(command, CONSOLE_SETTINGS);
+  addSettingOptions(command, [...LOOK_SETTINGS, 'http', 'console', 'consoleToken']);
 }
-
-const CONSOLE_SETTINGS: readonly SettingKey[] = [
-  'databaseUrl',
-  'natsUrl',
-  'natsCreds',
-  'natsUser',
-  'natsPassword',
-  'natsToken',
-  'natsNkey',
-  'natsCa',
-  'natsCert',
-  'natsKey',
-  'stream',
-  'http',
-  'console',
-  'consoleToken',
-];
 
 const EXAMPLES = `
 It looks, and changes nothing, unless POSTCOMMIT_CONSOLE_TOKEN is set: whoever has the token may retry and discard

@@ -1,25 +1,12 @@
 import { loadLookConfig } from '../daemon/config.ts';
-import type { SettingKey } from '../daemon/settings.ts';
+import { NATS_KEYS, type SettingKey } from '../daemon/settings.ts';
 import type { ConfigSources } from '../daemon/sources.ts';
 import { type Connections, createConnections } from '../observe/connections.ts';
 import { type Backlog, backlogOf, type LaneView, lanesOf } from '../observe/lanes.ts';
 import { lookAtSystem, type SystemView } from '../observe/system.ts';
 
 /** What a command that looks at both servers reads. */
-export const LOOK_SETTINGS: readonly SettingKey[] = [
-  'databaseUrl',
-  'natsUrl',
-  'natsCreds',
-  'natsUser',
-  'natsPassword',
-  'natsToken',
-  'natsNkey',
-  'natsCa',
-  'natsCert',
-  'natsKey',
-  'stream',
-  'lanes',
-];
+export const LOOK_SETTINGS: readonly SettingKey[] = ['databaseUrl', ...NATS_KEYS, 'stream', 'lanes'];
 
 /** One look at the whole. */
 export interface Look {

@@ -167,6 +167,9 @@ export const SETTINGS = {
 
 export const SETTING_KEYS = Object.keys(SETTINGS) as readonly SettingKey[];
 
+/** All that says how to reach NATS. */
+export const NATS_KEYS = SETTING_KEYS.filter((key) => key.startsWith('nats'));
+
 export function settingOf(key: SettingKey): Setting {
   return SETTINGS[key];
 }

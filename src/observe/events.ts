@@ -87,7 +87,7 @@ export async function plansIn(
   const newest = beforeNewest(batch);
   const plans = await plansOf(session, { stream, after: first, ...range });
   // A page of a filter may span more than one look takes in.
-  if (end > beforeNewest(end) && beforeNewest(end) > first)
+  if (beforeNewest(end) > first)
     plans.push(...(await plansOf(session, { stream, after: beforeNewest(end), ...range })));
   if (newest > first) plans.push(...(await plansOf(session, { stream, after: newest, ...range })));
   return plans;

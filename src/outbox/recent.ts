@@ -16,8 +16,6 @@ export interface OutboxRow {
 export interface OutboxQuery {
   /** Only below this position. */
   readonly before?: number | undefined;
-  /** Only above this position, lowest first. */
-  readonly after?: number | undefined;
   /** A subject, or a pattern with `*` and `>`. */
   readonly subject?: string | undefined;
   readonly key?: string | undefined;
@@ -38,27 +36,25 @@ export interface OutboxPage {
   readonly lookedTo: number | null;
 }
 
-/** Rows of the outbox, newest first unless `after` is given. */
+/** Rows of the outbox, newest first. */
 export async function outboxPage(session: Session, query: OutboxQuery): Promise<OutboxPage> {
-  const { before, after, subject, key, type, eventId, limit } = query;
-  const rising = after !== undefined;
-  const direction = rising ? 'asc' : 'desc';
+  const { before, subject, key, type, eventId, limit } = query;
   const rows = await session.query({
     text: `with looked as materialized (
              select position, segment, event_id, subject, key, type, created_at, octet_length(payload) as bytes
                from postcommit.outbox
-              where position ${rising ? '>' : '<'} $1 order by position ${direction} limit ${LOOK_AT}),
+              where position < $1 order by position desc limit ${LOOK_AT}),
            found as (
              select * from looked
               where ($2::text is null or subject ~ $2) and ($3::text is null or key = $3)
                 and ($4::text is null or type = $4) and ($5::text is null or event_id::text = $5)
-              order by position ${direction} limit $6)
+              order by position desc limit $6)
            select f.position, f.segment, f.event_id, f.subject, f.key, f.type, date_part('epoch', f.created_at) * 1000, f.bytes,
-                  case when (select count(*) from found) = $6 then (select ${rising ? 'max' : 'min'}(position) from found)
-                       when (select count(*) from looked) = ${LOOK_AT} then (select ${rising ? 'max' : 'min'}(position) from looked) end
-             from (select) one left join found f on true order by f.position ${direction}`,
+                  case when (select count(*) from found) = $6 then (select min(position) from found)
+                       when (select count(*) from looked) = ${LOOK_AT} then (select min(position) from looked) end
+             from (select) one left join found f on true order by f.position desc`,
     values: [
-      rising ? after : (before ?? Number.MAX_SAFE_INTEGER),
+      before ?? Number.MAX_SAFE_INTEGER,
       subject === undefined ? null : patternToRegex(subject),
       key ?? null,
       type ?? null,
