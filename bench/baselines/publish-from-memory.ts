@@ -1,33 +1,36 @@
-/**
- * A publisher of its own process: `stock` is the client's `js.publish` with 1,000 in flight, `bare` is postcommit's
- * publisher without a database. Both send the same messages with a message id. Prints its CPU time as JSON.
- */
+/** The process behind `load/publish-from-memory.ts`. Prints what it used as JSON. */
 
 import { jetstream } from '@nats-io/jetstream';
 import { headers as createHeaders } from '@nats-io/nats-core';
 import { connect } from '@nats-io/transport-node';
-import { connectBroker, createPublisher, encodeHeaders } from '../src/jetstream/index.ts';
-import { createDeferred } from '../src/lifecycle/deferred.ts';
-import { silentLogger } from '../src/telemetry/logger.ts';
+import { connectBroker, createPublisher, encodeHeaders } from '../../src/jetstream/index.ts';
+import { createDeferred } from '../../src/lifecycle/deferred.ts';
+import { silentLogger } from '../../src/telemetry/logger.ts';
+import type { MemoryVariant } from '../load/publish-from-memory.ts';
 
 const [variant, natsUrl = '', stream = '', countText = '0', sizeText = '256'] = process.argv.slice(2);
 const count = Number(countText);
 const payload = new Uint8Array(Number(sizeText)).fill(120);
 const IN_FLIGHT = 1_000;
+let startedAt = process.cpuUsage();
 
-async function stock(): Promise<void> {
-  const connection = await connect({ servers: natsUrl, noAsyncTraces: true });
+/** As long as the UUID that an event has. */
+const idOf = (number: number) => `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
+
+async function stock({ inFlight, traces }: { inFlight: number; traces: boolean }): Promise<void> {
+  const connection = await connect({ servers: natsUrl, noAsyncTraces: !traces });
   const client = jetstream(connection);
+  startedAt = process.cpuUsage();
   let next = 1;
   async function worker(): Promise<void> {
     while (next <= count) {
       const number = next++;
       const headers = createHeaders();
       headers.set('Bench-Number', String(number));
-      await client.publish(`${stream}.bench`, payload, { msgID: `${stream}-${number}`, headers });
+      await client.publish(`${stream}.bench`, payload, { msgID: idOf(number), headers });
     }
   }
-  await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
+  await Promise.all(Array.from({ length: inFlight }, worker));
   await connection.close();
 }
 
@@ -52,7 +55,7 @@ async function bare(): Promise<void> {
   function pump(): void {
     while (sent < count && publisher.hasRoom()) {
       sent++;
-      const eventId = `${stream}-${sent}`;
+      const eventId = idOf(sent);
       const event = {
         position: sent,
         eventId,
@@ -72,11 +75,20 @@ async function bare(): Promise<void> {
       publisher.publish({ subject: event.subject, headers, payload }, sent);
     }
   }
+  startedAt = process.cpuUsage();
   pump();
   await done.promise;
   publisher.close();
 }
 
-await (variant === 'stock' ? stock() : bare());
-const { user, system } = process.cpuUsage();
-process.stdout.write(`${JSON.stringify({ cpuMicros: user + system, rss: process.memoryUsage.rss() })}\n`);
+const VARIANTS: Readonly<Record<MemoryVariant, () => Promise<void>>> = {
+  'stock-client': () => stock({ inFlight: IN_FLIGHT, traces: true }),
+  'stock-client-tuned': () => stock({ inFlight: IN_FLIGHT, traces: false }),
+  'stock-client-one-by-one': () => stock({ inFlight: 1, traces: true }),
+  publisher: bare,
+};
+
+await VARIANTS[variant as MemoryVariant]();
+const { user, system } = process.cpuUsage(startedAt);
+const residentMiB = process.memoryUsage.rss() / 2 ** 20;
+process.stdout.write(`${JSON.stringify({ cpuMicros: user + system, residentMiB })}\n`);

@@ -1,10 +1,10 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import pg from 'pg';
-import { type ConsumeOptions, consume, consumeBatches } from '../src/consumer/index.ts';
-import { migrate } from '../src/migrate/index.ts';
-import type { BenchContext } from './main.ts';
-import { type BenchResult, median, spreadOf } from './report.ts';
+import { type ConsumeOptions, consume, consumeBatches } from '../../src/consumer/index.ts';
+import { migrate } from '../../src/migrate/index.ts';
+import type { BenchContext } from '../context.ts';
+import { type BenchResult, median, spreadOf } from '../report/result.ts';
 
 const STREAM = 'consume';
 const KEYS = 100;

@@ -4,11 +4,12 @@ import { createInterface } from 'node:readline';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import pg from 'pg';
-import { sleep } from '../src/lifecycle/abort.ts';
-import { migrate } from '../src/migrate/index.ts';
-import type { BenchContext } from './main.ts';
-import { type BenchResult, median, spreadOf } from './report.ts';
-import { spawnRelay } from './spawn-relay.ts';
+import { sleep } from '../../src/lifecycle/abort.ts';
+import { migrate } from '../../src/migrate/index.ts';
+import type { Bench, BenchContext } from '../context.ts';
+import { type BenchOutcome, type BenchResult, resultOf } from '../report/result.ts';
+import { startRelay } from '../servers/relay-process.ts';
+import { openSite } from '../servers/site.ts';
 
 type Harm = 'SIGKILL' | 'SIGSTOP';
 

@@ -1,0 +1,9 @@
+import type { Bench } from './context.ts';
+import { consoleOpen } from './scenarios/console.ts';
+import { drain } from './scenarios/drain.ts';
+
+/** In the order in which they run. */
+export const BENCHES: Readonly<Record<string, Bench>> = {
+  drain,
+  console: consoleOpen,
+};

@@ -1,0 +1,151 @@
+import type { Bench, BenchContext } from '../context.ts';
+import { publishFromMemory } from '../load/publish-from-memory.ts';
+import { type BenchOutcome, type Faults, resultOf } from '../report/result.ts';
+import { startRelay } from '../servers/relay-process.ts';
+import { openSite } from '../servers/site.ts';
+import { countFaults, readStream, waitForMessages } from '../servers/stream-facts.ts';
+
+/** One run of one variant. */
+interface Run {
+  readonly rate: number;
+  readonly cpuMicrosPerEvent: number;
+  readonly peakMiB: number;
+  readonly faults: Faults;
+}
+
+const PAYLOAD_BYTES = 256;
+const DRAIN_TIMEOUT_MS = 120_000;
+
+/**
+ * A backlog of 256 B events in `stream` ordering, beside publishers that need no database. The rate is counted from
+ * the first to the last message by the server's clock, alike for all.
+ */
+export const drain: Bench = {
+  summary: 'a backlog to a stream, beside the stock client and beside publishing from memory',
+  async run(context) {
+    const count = context.quick ? 50_000 : 200_000;
+    const runs = new Map<Variant, Run[]>(VARIANTS.map((variant) => [variant, []]));
+    for (let i = 1; i <= context.runs; i++) {
+      for (const variant of VARIANTS) {
+        const result = await measure(context, { variant, name: `drain_${i}`, count });
+        runs.get(variant)?.push(result);
+        context.note(
+          `drain ${i}/${context.runs} ${variant}: ${Math.round(result.rate)} events/s, ${result.cpuMicrosPerEvent.toFixed(1)} us CPU an event, ${Math.round(result.peakMiB)} MiB`,
+        );
+      }
+    }
+    return outcomeOf((variant) => runs.get(variant) ?? []);
+  },
+};
+
+const VARIANTS = [
+  'relay',
+  'stock-client',
+  'stock-client-tuned',
+  'stock-client-one-by-one',
+  'publisher',
+] as const;
+type Variant = (typeof VARIANTS)[number];
+
+interface Task {
+  readonly variant: Variant;
+  readonly name: string;
+  readonly count: number;
+}
+
+function measure(context: BenchContext, { variant, name, count }: Task): Promise<Run> {
+  if (variant === 'relay') return drainBacklog(context, { name, count });
+  const oneByOne = variant === 'stock-client-one-by-one';
+  return fromMemory(context, { variant, name, count: oneByOne ? count / 10 : count });
+}
+
+function outcomeOf(runsOf: (variant: Variant) => readonly Run[]): BenchOutcome {
+  const rates = (variant: Variant) => ({ name: variant, values: runsOf(variant).map(({ rate }) => rate) });
+  const cpu = (variant: Variant) => runsOf(variant).map((run) => run.cpuMicrosPerEvent);
+  const own = {
+    unit: 'events/s',
+    values: rates('relay').values,
+    faults: runsOf('relay').map(({ faults }) => faults),
+  };
+  return {
+    results: [
+      resultOf({
+        ...own,
+        name: 'drain-stream',
+        against: rates('stock-client'),
+        target: { at: 'least', value: 2 },
+      }),
+      resultOf({ ...own, name: 'drain-stream-of-tuned', against: rates('stock-client-tuned') }),
+      resultOf({ ...own, name: 'drain-stream-of-one-by-one', against: rates('stock-client-one-by-one') }),
+      resultOf({
+        ...own,
+        name: 'drain-stream-of-publisher',
+        against: rates('publisher'),
+        target: { at: 'least', value: 0.55 },
+      }),
+      ...VARIANTS.filter((variant) => variant !== 'relay').map((variant) =>
+        resultOf({
+          ...rates(variant),
+          unit: 'events/s',
+          faults: runsOf(variant).map(({ faults }) => faults),
+        }),
+      ),
+      resultOf({
+        name: 'relay-cpu-per-event',
+        unit: 'us',
+        values: cpu('relay'),
+        target: { at: 'most', value: 12 },
+      }),
+      resultOf({ name: 'stock-client-cpu-per-event', unit: 'us', values: cpu('stock-client') }),
+      resultOf({
+        name: 'relay-memory-peak',
+        unit: 'MiB',
+        values: runsOf('relay').map(({ peakMiB }) => peakMiB),
+      }),
+    ],
+  };
+}
+
+async function drainBacklog(context: BenchContext, { name, count }: Omit<Task, 'variant'>): Promise<Run> {
+  await using site = await openSite(context, { name });
+  await site.pool.query(
+    `insert into postcommit.outbox (subject, payload)
+     select $1 || '.bench', convert_to(repeat('x', $2), 'UTF8') from generate_series(1, $3)`,
+    [name, PAYLOAD_BYTES, count],
+  );
+  await site.pool.query('checkpoint');
+  await using relay = await startRelay(site);
+  await waitForMessages(site.natsUrl, { stream: name, count, timeoutMs: DRAIN_TIMEOUT_MS });
+  const usage = await relay.usage();
+  return {
+    ...(await storedOf(site, 'Postcommit-Position', count)),
+    cpuMicrosPerEvent: (usage.cpuMicros - relay.atReady.cpuMicros) / count,
+    peakMiB: usage.peakMiB,
+  };
+}
+
+async function fromMemory({ natsUrl }: BenchContext, { variant, name, count }: Task): Promise<Run> {
+  await using published = await publishFromMemory({
+    variant: variant as Exclude<Variant, 'relay'>,
+    natsUrl,
+    stream: name,
+    count,
+    bytes: PAYLOAD_BYTES,
+  });
+  return {
+    ...(await storedOf({ natsUrl, stream: name }, 'Bench-Number', count)),
+    cpuMicrosPerEvent: published.cpuMicros / count,
+    peakMiB: published.residentMiB,
+  };
+}
+
+/** What is in the stream, numbered from 1 on. */
+async function storedOf(
+  { natsUrl, stream }: { natsUrl: string; stream: string },
+  header: string,
+  count: number,
+): Promise<{ rate: number; faults: Faults }> {
+  const facts = await readStream(natsUrl, stream, header);
+  const expected = Array.from({ length: count }, (_, i) => i + 1);
+  return { rate: facts.count / facts.seconds, faults: countFaults(facts.numbers, expected) };
+}
