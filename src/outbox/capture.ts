@@ -107,7 +107,7 @@ interface Place {
 function captureFrom(session: Session, place: Place): Capture {
   const { gaps, segments } = place;
   let { cursor, currentSegment } = place;
-  let cutBefore = false;
+  let [cutBefore, large] = [false, false];
   let listedAtMs = Number.NEGATIVE_INFINITY;
   let listings = 0;
   /** The listings before the last look. */
@@ -118,7 +118,16 @@ function captureFrom(session: Session, place: Place): Capture {
       const listed = listings;
       const listedSince = listed !== lookedAfter;
       lookedAfter = listed;
-      const { look, result } = await readWhole({ session, gaps, segments, cursor, cutBefore, listedSince });
+      const { look, result } = await readWhole({
+        session,
+        gaps,
+        segments,
+        cursor,
+        cutBefore,
+        large,
+        listedSince,
+      });
+      large = result.large;
       const readTo = reach({ look, result, cursor });
       const openFrom = lowestGap({ gaps, result, cursor, readTo });
       return {
@@ -179,6 +188,8 @@ interface ReadContext {
   readonly cursor: number;
   /** The limit cut the last read off: there is much to read. */
   readonly cutBefore: boolean;
+  /** It met large payloads. */
+  readonly large: boolean;
   /** The first look since a listing. */
   readonly listedSince: boolean;
 }
@@ -235,7 +246,7 @@ async function readWhole(context: ReadContext): Promise<{ look: GapLook; result:
 }
 
 async function readOnce(context: ReadContext, everything: boolean) {
-  const { session, gaps, segments, cursor, cutBefore, listedSince } = context;
+  const { session, gaps, segments, cursor, cutBefore, large, listedSince } = context;
   const limit = gaps.count > VERY_MANY_GAPS ? READ_LIMIT_MANY_GAPS : READ_LIMIT;
   // Behind a cut-off read the lowest gaps alone fill the next one.
   const look = gaps.lookInto({ everything, atMost: cutBefore ? 2 * limit : Number.POSITIVE_INFINITY });
@@ -250,6 +261,7 @@ async function readOnce(context: ReadContext, everything: boolean) {
     segments: live,
     strays,
     limit,
+    large,
   });
   return { look, result, segments: live };
 }

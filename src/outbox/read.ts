@@ -1,4 +1,5 @@
 import type { StoredEvent } from '../event.ts';
+import type { BinaryRow, CopyStatement } from '../postgres/copy-out.ts';
 import type { PositionRanges } from '../postgres/position-ranges.ts';
 import type { Session, TextRow } from '../postgres/session.ts';
 import { SEGMENTS } from './live-segments.ts';
@@ -18,6 +19,8 @@ export interface ReadRequest {
   readonly strays: { readonly from: number; readonly to: number } | null;
   /** At most so many events. */
   readonly limit: number;
+  /** The last read met large payloads: sizes are measured from the start, not in a second try. */
+  readonly large: boolean;
 }
 
 export interface ReadResult {
@@ -33,6 +36,8 @@ export interface ReadResult {
   readonly gateOpened: boolean;
   /** Leaves besides those read that have rows where strays were looked for. */
   readonly straySegments: readonly number[];
+  /** Some payload was so large that as many of them as the limit allows would be too much to read. */
+  readonly large: boolean;
 }
 
 /** Payload bytes after which a read stops, so that memory is bounded whatever the sizes. */
@@ -53,31 +58,106 @@ export const READ_SETTINGS = {
 
 /** Reads the lowest visible positions, of the gaps and beyond the cursor, in one snapshot. */
 export async function readEvents(session: Session, request: ReadRequest): Promise<ReadResult> {
-  const rows = await session.query(readStatement(request));
-  let facts: TextRow | undefined;
+  const quick = request.large ? undefined : await readOnce(session, request, 'small');
+  return quick ?? (await readOnce(session, request, 'any')) ?? unreadable();
+}
+
+/**
+ * `any`: adding up sizes in the database bounds what is read. It costs a fifth of the read, so as long as payloads are
+ * small, `small` does without: it leaves out those over the average, and if there is one, that read does not count.
+ */
+type Sizes = 'small' | 'any';
+
+/** Undefined when a payload was left out. */
+async function readOnce(
+  session: Session,
+  request: ReadRequest,
+  sizes: Sizes,
+): Promise<ReadResult | undefined> {
+  let facts: Facts | undefined;
+  let bytes = 0;
+  let largest = 0;
+  let leftOut = false;
   const events: StoredEvent[] = [];
-  for (const row of rows) {
-    if (row[0] === null) facts = row;
-    else events.push(toEvent(row));
-  }
+  await session.copy(readStatement(request, sizes), (row) => {
+    const position = row.integer();
+    if (position === null) {
+      facts = toFacts(row);
+      return;
+    }
+    const event = toStoredEvent(position, row);
+    if (event === undefined) {
+      leftOut = true;
+      return;
+    }
+    const { length } = event.payload;
+    bytes += length;
+    if (length > largest) largest = length;
+    events.push(event);
+  });
+  if (leftOut) return undefined;
   if (facts === undefined) throw new Error('the read brought no facts back');
-  // Without SELECT on it PostgreSQL 17 and newer say null: taken for leaf 0, rows elsewhere would never be read.
-  if (facts[2] == null)
-    throw new Error('the sequence postcommit.segment tells no value (is SELECT on it granted?)');
   assertAscending(events);
-  const bytes = events.reduce((sum, event) => sum + event.payload.length, 0);
   return {
+    ...facts,
     events: withoutTwins(events),
     cut: events.length >= request.limit || bytes >= MAX_READ_BYTES,
-    lastPosition: Number(facts[1] ?? 0),
-    segment: Number(facts[2]),
-    gateOpened: facts[3] === 'true',
-    straySegments: (facts[4] ?? '').split(',').filter(Boolean).map(Number),
+    large: largest > smallBytes(request.limit),
   };
 }
 
-/** Leaves and limit are literals: they are few, and the planner then prunes and chooses the index in a generic plan too. */
-function readStatement({ cursor, gaps, gapsOnly, gate, segments, strays, limit }: ReadRequest) {
+function unreadable(): never {
+  throw new Error('the read left a payload out');
+}
+
+/** Payloads up to this size are bounded by the limit of a read. */
+function smallBytes(limit: number): number {
+  return Math.floor(MAX_READ_BYTES / limit);
+}
+
+type Facts = Pick<ReadResult, 'lastPosition' | 'segment' | 'gateOpened' | 'straySegments'>;
+
+function toFacts(row: BinaryRow): Facts {
+  const [lastPosition, segment, gateOpened, strays] = [row.text(), row.text(), row.text(), row.text()];
+  row.text();
+  row.bytes();
+  row.float();
+  // Without SELECT on it PostgreSQL 17 and newer say null: taken for leaf 0, rows elsewhere would never be read.
+  if (segment === null)
+    throw new Error('the sequence postcommit.segment tells no value (is SELECT on it granted?)');
+  return {
+    lastPosition: Number(lastPosition ?? 0),
+    segment: Number(segment),
+    gateOpened: gateOpened === 'true',
+    straySegments: (strays ?? '').split(',').filter(Boolean).map(Number),
+  };
+}
+
+/** Undefined when the payload was left out. */
+function toStoredEvent(position: number, row: BinaryRow): StoredEvent | undefined {
+  const eventId = row.text() as string;
+  const subject = row.text() as string;
+  const key = row.text();
+  const type = row.text();
+  const headers = row.text();
+  const payload = row.bytes();
+  const created = row.float() as number;
+  if (payload === null) return undefined;
+  return {
+    position,
+    eventId,
+    subject,
+    key,
+    type,
+    headers: headers === null ? null : (JSON.parse(headers) as Record<string, string>),
+    payload,
+    createdAtMs: created * 1000,
+  };
+}
+
+/** Leaves and limit are literals: they are few, and the planner then prunes and chooses the index. */
+function readStatement(request: ReadRequest, sizes: Sizes): CopyStatement {
+  const { cursor, gaps, gapsOnly, gate, segments, strays, limit } = request;
   const values: unknown[] = [];
   const parameter = (value: unknown, type: string) => `$${values.push(value)}::${type}`;
   const facts = `select null::int8, pg_sequence_last_value('postcommit.outbox_position_seq')::text,
@@ -87,7 +167,7 @@ function readStatement({ cursor, gaps, gapsOnly, gate, segments, strays, limit }
         : `exists (select from unnest(${parameter(gate.map(String), 'text[]')}) x
              where pg_visible_in_snapshot(x::xid8, pg_current_snapshot()))`
     }::text, ${strays === null ? 'null' : straysAmong(segments, parameter(strays.from, 'int8'), parameter(strays.to, 'int8'))},
-    null, null, null`;
+    null, null::bytea, null::float8`;
   const sources: string[] = [];
   if (gaps.length > 0) {
     const from = parameter(everySecond(gaps, 0), 'int8[]');
@@ -96,12 +176,7 @@ function readStatement({ cursor, gaps, gapsOnly, gate, segments, strays, limit }
       cross join lateral ${lowest(segments, 'position between g.low and g.high', limit)} r limit ${limit})`);
   }
   if (!gapsOnly) sources.push(lowest(segments, `position > ${parameter(cursor, 'int8')}`, limit));
-  const candidates = sources.length === 1 ? sources[0] : `(${sources.join(' union all ')})`;
-  const text = `${facts} union all
-    select position, event_id::text, subject, key, type, headers, payload::text, created from (
-      select c.*, sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
-        from (select * from ${candidates} u order by position limit ${limit}) c) b
-     where bytes_before < ${MAX_READ_BYTES}`;
+  const events = sizes === 'small' ? smallOf(sources, limit) : measuredOf(sources, limit);
   const shape = [
     gaps.length > 0 ? 'g' : '',
     gapsOnly ? 'o' : '',
@@ -110,7 +185,26 @@ function readStatement({ cursor, gaps, gapsOnly, gate, segments, strays, limit }
     limit,
     strays === null ? '' : 's',
   ];
-  return { name: `postcommit_read_${shape.join('_')}`, text, values };
+  return { name: `postcommit_read_${shape.join('_')}`, text: `${facts} union all ${events}`, values };
+}
+
+/** The lowest rows of all sources, but for payloads that are not small. */
+function smallOf(sources: readonly string[], limit: number): string {
+  return `(select position, event_id::text, subject, key, type, headers::text,
+           case when octet_length(payload) <= ${smallBytes(limit)} then payload end, created
+      from ${candidatesOf(sources)} u order by position limit ${limit})`;
+}
+
+/** The lowest rows of all sources, as many as are not too much together. */
+function measuredOf(sources: readonly string[], limit: number): string {
+  return `select position, event_id::text, subject, key, type, headers::text, payload, created from (
+      select c.*, sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
+        from (select * from ${candidatesOf(sources)} u order by position limit ${limit}) c) b
+     where bytes_before < ${MAX_READ_BYTES}`;
+}
+
+function candidatesOf(sources: readonly string[]): string {
+  return sources.length === 1 ? `${sources[0]}` : `(${sources.join(' union all ')})`;
 }
 
 /** The leaves besides these that have rows between two positions: one look at each index. */
@@ -122,8 +216,8 @@ function straysAmong(segments: readonly number[], from: string, to: string): str
   return `concat_ws(',', ${others.join(', ')})`;
 }
 
-const COLUMNS = `position, event_id, subject, key, type, nullif(headers::text, '{}') as headers, payload,
-  date_part('epoch', created_at)::text as created`;
+const COLUMNS = `position, event_id, subject, key, type, nullif(headers, '{}') as headers, payload,
+  date_part('epoch', created_at) as created`;
 
 /** The lowest matching rows of some leaves, as a subquery. */
 function lowest(segments: readonly number[], condition: string, limit: number): string {
@@ -139,13 +233,18 @@ function lowest(segments: readonly number[], condition: string, limit: number): 
 /** Reads the events at these positions, wherever they lie, in position order. Missing ones are left out. */
 export async function readPositions(session: Session, positions: readonly number[]): Promise<StoredEvent[]> {
   if (positions.length === 0) return [];
-  const rows = await session.query({
+  const events: StoredEvent[] = [];
+  const statement = {
     name: 'postcommit_read_positions',
-    text: `select position, event_id::text, subject, key, type, headers, payload::text, created
+    text: `select position, event_id::text, subject, key, type, headers::text, payload, created
              from (select ${COLUMNS} from postcommit.outbox where position = any($1::int8[])) o order by position`,
     values: [positions],
+  };
+  await session.copy(statement, (row) => {
+    const event = toStoredEvent(row.integer() as number, row);
+    if (event !== undefined) events.push(event);
   });
-  return rows.map(toEvent);
+  return events;
 }
 
 export interface Backlog {

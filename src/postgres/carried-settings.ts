@@ -6,7 +6,11 @@ import pg from 'pg';
  * the statement and COMMIT go out as one burst with one Sync. The server ends the transaction without hearing from us
  * again: a relay that freezes in between holds no lock of it, as with a statement of its own in a direct session.
  */
-export type CarryingQuery = (config: pg.QueryArrayConfig) => Promise<readonly (string | null)[][]>;
+export interface Carrier {
+  query(config: pg.QueryArrayConfig): Promise<readonly (string | null)[][]>;
+  /** A text without parameters, with all that it needs around it. To be asked for when it is about to be sent. */
+  textOf(statement: string): string;
+}
 
 interface Part {
   readonly text: string;
@@ -44,7 +48,7 @@ export interface Carried {
  * keeps a statement until a server is there. So each transaction first makes sure that the server is still the one that the
  * session was opened on, and fails otherwise (G2: a plan makes durable what its read saw, unless a crash lies between them).
  */
-export function carrySettings(client: pg.Client, { settings, incarnation }: Carried): CarryingQuery {
+export function carrySettings(client: pg.Client, { settings, incarnation }: Carried): Carrier {
   const carried = openingPart({ ...settings, ...POOLED_SETTINGS }, incarnation);
   /** The open transaction was begun by the caller, not by the burst of a statement that failed. */
   let begun = false;
@@ -59,25 +63,31 @@ export function carrySettings(client: pg.Client, { settings, incarnation }: Carr
     return rest === undefined ? opening : [...opening.map(inOneText), rest].join('; ');
   }
 
-  return (config) =>
-    new Promise((resolve, reject) => {
-      const statement: Part = { text: config.text, values: config.values ?? [] };
-      let parts: readonly Part[] | string = [];
-      const query = Object.assign(new pg.Query(config), {
-        submit(connection: pg.Connection) {
-          parts = burst(statement); // Only now is the transaction of the statement before it known to be over.
-          if (typeof parts === 'string') connection.query(parts);
-          else send(connection as unknown as Wire, parts);
-          return null;
-        },
-        callback(error: Error | null, results: Rows | Rows[]) {
-          if (error) return reject(error);
-          const own = Array.isArray(results) ? results[indexOf(parts, statement)] : results;
-          resolve(own?.rows ?? []);
-        },
-      });
-      client.query(query);
-    });
+  return {
+    query: (config) =>
+      new Promise((resolve, reject) => {
+        const statement: Part = { text: config.text, values: config.values ?? [] };
+        let parts: readonly Part[] | string = [];
+        const query = Object.assign(new pg.Query(config), {
+          submit(connection: pg.Connection) {
+            parts = burst(statement); // Only now is the transaction of the statement before it known to be over.
+            if (typeof parts === 'string') connection.query(parts);
+            else send(connection as unknown as Wire, parts);
+            return null;
+          },
+          callback(error: Error | null, results: Rows | Rows[]) {
+            if (error) return reject(error);
+            const own = Array.isArray(results) ? results[indexOf(parts, statement)] : results;
+            resolve(own?.rows ?? []);
+          },
+        });
+        client.query(query);
+      }),
+    textOf(text) {
+      const parts = burst({ text });
+      return typeof parts === 'string' ? parts : parts.map(inOneText).join('; ');
+    },
+  };
 }
 
 const BEGINS = /^\s*(begin|start\s+transaction)\b/i;

@@ -3,6 +3,7 @@ import { messageOf, PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import { carrySettings, INCARNATION, isOtherServer } from './carried-settings.ts';
 import { connectFailureOf } from './connect-failure.ts';
+import { type CopyStatement, copyOut, copyText, type OnRow } from './copy-out.ts';
 import { serverErrorOf } from './server-error.ts';
 
 export interface SessionOptions {
@@ -53,6 +54,8 @@ export interface Session {
   query(statement: Statement): Promise<readonly TextRow[]>;
   /** As `query`, but a WARNING is a failure too: a commit whose wait for a standby was cancelled only warns. */
   queryStrictly(statement: Statement): Promise<readonly TextRow[]>;
+  /** Rows in binary, for reading many of them. The callback must read all columns of its row. */
+  copy(statement: CopyStatement, onRow: OnRow): Promise<void>;
   readonly failed: boolean;
   /** Calls the listener once, when the connection is lost. */
   onFailure(listener: (error: Error) => void): void;
@@ -182,15 +185,19 @@ function toSession(client: pg.Client, parts: SessionParts): Session {
       rowMode: 'array' as const,
       types: TEXT_ONLY,
     };
-    if (carrying !== undefined) return carrying(config);
+    if (carrying !== undefined) return carrying.query(config);
     return (await client.query<(string | null)[]>(config)).rows;
+  };
+  const sendCopy = (statement: CopyStatement, onRow: OnRow): Promise<void> => {
+    const text = copyText(statement);
+    return copyOut(client, { textOf: () => carrying?.textOf(text) ?? text, onRow });
   };
   const inTurn = createTurns();
   const mayGoOn = mayTakeLonger && (() => mayTakeLonger({ pid: backendPid, name: application }));
-  const run = async (statement: Statement): Promise<readonly TextRow[]> => {
+  const run = async <Answer>(ask: () => Promise<Answer>): Promise<Answer> => {
     if (state.failed) throw new Error('the session has failed before');
     try {
-      return await withinTime(send(statement), queryTimeoutMs, mayGoOn);
+      return await withinTime(ask(), queryTimeoutMs, mayGoOn);
     } catch (error) {
       // No SQLSTATE: not the server's answer but a lost socket or our own time limit, after which pg's client is wedged.
       if (sqlState(error) === undefined || isOtherServer(error))
@@ -200,14 +207,15 @@ function toSession(client: pg.Client, parts: SessionParts): Session {
   };
   const runStrictly = async (statement: Statement): Promise<readonly TextRow[]> => {
     state.warning = undefined;
-    const rows = await run(statement);
+    const rows = await run(() => send(statement));
     if (state.warning !== undefined) throw new Error(`the database warned: ${state.warning}`);
     return rows;
   };
   return {
     pooled,
     backendPid,
-    query: (statement) => inTurn(() => run(statement)),
+    query: (statement) => inTurn(() => run(() => send(statement))),
+    copy: (statement, onRow) => inTurn(() => run(() => sendCopy(statement, onRow))),
     queryStrictly: (statement) => inTurn(() => runStrictly(statement)),
     get failed() {
       return state.failed;

@@ -329,7 +329,7 @@ function resultOf(rows: readonly number[], { cut, last }: { cut: boolean; last: 
     payload: new Uint8Array(),
     createdAtMs: 0,
   }));
-  return { events, cut, lastPosition: last, segment: 0, gateOpened: false, straySegments: [] };
+  return { events, cut, lastPosition: last, segment: 0, gateOpened: false, straySegments: [], large: false };
 }
 
 function holdersOf(open: readonly Transaction[], virtual: boolean): Holders {

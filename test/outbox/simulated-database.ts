@@ -1,3 +1,4 @@
+import type { BinaryRow } from '../../src/postgres/copy-out.ts';
 import type { Session, TextRow } from '../../src/postgres/session.ts';
 
 /** One row of the simulated outbox; times are ticks of the simulation. */
@@ -130,14 +131,18 @@ export function createSimulatedDatabase(): SimulatedDatabase {
       return {
         pooled: false,
         backendPid: null,
-        async query({ name, text, values = [] }) {
+        async query({ name, text }) {
           between();
           let answer: TextRow[];
-          if (name?.startsWith('postcommit_read_')) answer = read(decode(name, values), between);
-          else if (name === 'postcommit_list_holders') answer = holders();
+          if (name === 'postcommit_list_holders') answer = holders();
           else answer = highest(Number(/postcommit\.outbox_(\d)/.exec(text)?.[1]));
           between();
           return answer;
+        },
+        async copy({ name, values = [] }, onRow) {
+          between();
+          for (const row of read(decode(name, values), between)) onRow(binaryRow(row));
+          between();
         },
         queryStrictly: () => Promise.reject(new Error('capture writes nothing')),
         failed: false,
@@ -191,5 +196,19 @@ function decode(name: string, values: readonly unknown[]): ReadRequest {
 }
 
 function rowOf(position: number): TextRow {
-  return [String(position), `event-${position}`, 'a', null, null, null, '\\x', '0'];
+  return [String(position), `event-${position}`, 'a', null, null, null, '', '0'];
+}
+
+function binaryRow(columns: TextRow): BinaryRow {
+  const left = columns[Symbol.iterator]();
+  const text = () => left.next().value ?? null;
+  const number = () => {
+    const value = text();
+    return value === null ? null : Number(value);
+  };
+  const bytes = () => {
+    const value = text();
+    return value === null ? null : Buffer.from(value);
+  };
+  return { integer: number, float: number, text, bytes };
 }

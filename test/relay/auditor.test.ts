@@ -27,6 +27,11 @@ function createRig(pauses: Iterator<number>) {
       await pause();
       return answer ?? simulated.query(statement);
     },
+    async copy(statement, onRow) {
+      await pause();
+      await simulated.copy(statement, onRow);
+      await pause();
+    },
   };
 
   /** The log as the audit reads it, row by row of one stream. */
