@@ -3,7 +3,7 @@
 import { jetstream } from '@nats-io/jetstream';
 import { headers as createHeaders } from '@nats-io/nats-core';
 import { connect } from '@nats-io/transport-node';
-import { connectBroker, createPublisher, encodeHeaders } from '../../src/jetstream/index.ts';
+import { connectBroker, createPublisher, headerBlock } from '../../src/jetstream/index.ts';
 import { createDeferred } from '../../src/lifecycle/deferred.ts';
 import { silentLogger } from '../../src/telemetry/logger.ts';
 import type { MemoryVariant } from '../load/publish-from-memory.ts';
@@ -66,7 +66,7 @@ async function bare(): Promise<void> {
         payload,
         createdAtMs: 0,
       };
-      const headers = encodeHeaders(event, {
+      const headers = headerBlock(event, {
         stream,
         source: 'bench',
         messageId: eventId,

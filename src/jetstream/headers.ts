@@ -46,10 +46,10 @@ export function headerFault(event: StoredEvent): string | undefined {
 }
 
 /**
- * The `NATS/1.0` block of one event. Throws `event-invalid` for what `headerFault()` names: the caller checks
+ * The `NATS/1.0` block of one event, as text: it is encoded where it goes out. Throws `event-invalid` for what `headerFault()` names: the caller checks
  * that before it plans, this is the last line before the wire.
  */
-export function encodeHeaders(event: StoredEvent, options: HeaderOptions): Uint8Array {
+export function headerBlock(event: StoredEvent, options: HeaderOptions): string {
   let block = `${preamble(options.stream, options.source)}${event.position}\r\nPostcommit-Event-Id: ${event.eventId}\r\n`;
   if (options.messageId !== null) block += `Nats-Msg-Id: ${options.messageId}\r\n`;
   if (options.expectedLastSequence !== null)
@@ -60,18 +60,18 @@ export function encodeHeaders(event: StoredEvent, options: HeaderOptions): Uint8
     for (const name in event.headers) block += `${name}: ${event.headers[name]}\r\n`;
   }
   refuseFaults(event);
-  return Buffer.from(`${block}\r\n`);
+  return `${block}\r\n`;
 }
 
 /** The block of a marker: an empty message that fills the slot of an event that can never be stored. */
-export function encodeMarkerHeaders(
+export function markerHeaderBlock(
   event: Pick<StoredEvent, 'eventId' | 'position'>,
   options: Omit<HeaderOptions, 'messageId'>,
-): Uint8Array {
+): string {
   let block = `${preamble(options.stream, options.source)}${event.position}\r\nPostcommit-Skipped: ${event.eventId}\r\n`;
   if (options.expectedLastSequence !== null)
     block += `Nats-Expected-Last-Sequence: ${options.expectedLastSequence}\r\n`;
-  return Buffer.from(`${block}\r\n`);
+  return `${block}\r\n`;
 }
 
 function refuseFaults(event: StoredEvent): void {

@@ -10,11 +10,11 @@ export {
 } from './consumer-config.ts';
 export { type DurablesAnswer, type DurableView, listDurables } from './durables.ts';
 export {
-  encodeHeaders,
-  encodeMarkerHeaders,
   HEADER,
   type HeaderOptions,
+  headerBlock,
   headerFault,
+  markerHeaderBlock,
 } from './headers.ts';
 export { newInbox } from './inbox.ts';
 export { isJetStreamName } from './names.ts';

@@ -9,8 +9,8 @@ import { createSender, ticketOf } from './wire.ts';
 
 export interface OutgoingMessage {
   readonly subject: string;
-  /** The encoded `NATS/1.0` block. */
-  readonly headers: Uint8Array;
+  /** The `NATS/1.0` block. */
+  readonly headers: string;
   readonly payload: Uint8Array;
 }
 
@@ -103,7 +103,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
   /** Why this was not handed to the client; undefined when it was. */
   const attempt = (message: OutgoingMessage, ticket: number): Failure | undefined => {
     const { subject, headers, payload } = message;
-    const fault = closed ? notConnected : checkBefore(link, subject, headers.length + payload.length);
+    const fault = closed ? notConnected : checkBefore(link, message);
     if (fault !== undefined) return fault;
     try {
       send({ subject, reply: inbox + ticket, headers, payload });
@@ -201,14 +201,28 @@ const notConnected: Failure = { kind: 'unavailable', reason: 'not connected to N
 const MAX_SUBJECT_BYTES = 3_800;
 
 /** What the server would answer by closing the connection, or not at all. */
-function checkBefore(link: BrokerLink, subject: string, size: number): Failure | undefined {
+function checkBefore(link: BrokerLink, { subject, headers, payload }: OutgoingMessage): Failure | undefined {
   if (!link.connected) return notConnected;
-  if (size > link.maxPayload)
-    return { kind: 'refused', reason: `${size} bytes with headers, the server takes ${link.maxPayload}` };
-  if (subject.length > MAX_SUBJECT_BYTES / 3 && Buffer.byteLength(subject) > MAX_SUBJECT_BYTES)
+  const size = exceeds(headers, link.maxPayload - payload.length);
+  if (size !== undefined)
+    return {
+      kind: 'refused',
+      reason: `${size + payload.length} bytes with headers, the server takes ${link.maxPayload}`,
+    };
+  if (exceeds(subject, MAX_SUBJECT_BYTES) !== undefined)
     return { kind: 'refused', reason: `a subject of over ${MAX_SUBJECT_BYTES} bytes` };
   return undefined;
 }
+
+/** Its bytes, if they are more than that. They are counted where it could be. */
+function exceeds(text: string, bytes: number): number | undefined {
+  if (text.length * MAX_BYTES_OF_UNIT <= bytes) return undefined;
+  const size = Buffer.byteLength(text);
+  return size > bytes ? size : undefined;
+}
+
+/** Of UTF-8, for a unit of UTF-16. */
+const MAX_BYTES_OF_UNIT = 3;
 
 function judgeThrown(thrown: unknown): Failure {
   // The client's own words would quote the subject.

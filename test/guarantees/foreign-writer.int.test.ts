@@ -1,7 +1,7 @@
 import { headers as createHeaders } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { EmbeddedNats } from '../../src/embedded/index.ts';
-import { encodeHeaders } from '../../src/jetstream/index.ts';
+import { headerBlock } from '../../src/jetstream/index.ts';
 import { createOrdinarySender } from '../../src/jetstream/wire.ts';
 import { startNats } from '../support/services.ts';
 import { readOutbox, readStream } from '../support/stream-history.ts';
@@ -65,7 +65,7 @@ test.each([
   packets.forEach((row, i) => {
     const event = { ...row, key: null, type: null, headers: null, createdAtMs: 0 };
     const expectedLastSequence = planned + i;
-    const headers = encodeHeaders(
+    const headers = headerBlock(
       { ...event, payload: Buffer.from(row.payload) },
       { stream: stage.stream, source, messageId: row.eventId, expectedLastSequence },
     );

@@ -5,8 +5,8 @@ import {
   connectBroker,
   createPublisher,
   createStream,
-  encodeHeaders,
   type Failure,
+  headerBlock,
   lookUpStream,
   type Publisher,
   type PublisherOptions,
@@ -119,7 +119,7 @@ export function publishEvent(
   { expected = null, messageId = null, source = 'test', event = {}, stream = name }: PublishOptions = {},
 ): void {
   const stored = storedEvent(position, { subject, ...event });
-  const headers = encodeHeaders(stored, { stream, source, messageId, expectedLastSequence: expected });
+  const headers = headerBlock(stored, { stream, source, messageId, expectedLastSequence: expected });
   publisher.publish({ subject: stored.subject, headers, payload: stored.payload }, position);
 }
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { connectBroker, encodeHeaders } from '../../src/jetstream/index.ts';
+import { connectBroker, headerBlock } from '../../src/jetstream/index.ts';
 import { createOrdinarySender, createSender } from '../../src/jetstream/wire.ts';
 import { silentLogger } from '../../src/telemetry/logger.ts';
 import { startNats } from '../support/services.ts';
@@ -74,7 +74,7 @@ test('what goes out is stored byte for byte, by either way into the client', asy
     headers: { a: 'b: c' },
     payload: Buffer.from([0, 13, 10, 255]),
   });
-  const headers = encodeHeaders(event, {
+  const headers = headerBlock(event, {
     stream: stream.name,
     source: 's',
     messageId: null,

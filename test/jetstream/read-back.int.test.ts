@@ -1,6 +1,6 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { encodeMarkerHeaders, readBack } from '../../src/jetstream/index.ts';
+import { markerHeaderBlock, readBack } from '../../src/jetstream/index.ts';
 import { startNats } from '../support/services.ts';
 import { createRecordingPublisher, openScratchStream, publishEvent, type ScratchStream } from './fixture.ts';
 
@@ -23,7 +23,7 @@ test('ours, markers, foreign messages and gaps are told apart, in order', async 
   const manager = await jetstreamManager(connection);
   await connection.request(stream.subject, 'foreign');
   using recorder = createRecordingPublisher({ link: stream.link, stream: stream.name });
-  const headers = encodeMarkerHeaders(
+  const headers = markerHeaderBlock(
     { eventId: 'poison', position: 4 },
     { stream: stream.name, source: 'db/1', expectedLastSequence: 4 },
   );

@@ -2,8 +2,8 @@ import type { Batch } from '../../src/batch-log/batch.ts';
 import type { StoredEvent } from '../../src/event.ts';
 import {
   type BrokerLink,
-  encodeHeaders,
-  encodeMarkerHeaders,
+  headerBlock,
+  markerHeaderBlock,
   type StreamState,
 } from '../../src/jetstream/index.ts';
 import { formatMultirange } from '../../src/postgres/position-ranges.ts';
@@ -241,5 +241,7 @@ function headersOf({ position, marker }: Message, sequence: number): Uint8Array 
   if (position === null) return Buffer.from('NATS/1.0\r\n\r\n');
   const options = { stream: STREAM, source: SOURCE, expectedLastSequence: sequence - 1 };
   const event = eventAt(position);
-  return marker ? encodeMarkerHeaders(event, options) : encodeHeaders(event, { ...options, messageId: null });
+  return Buffer.from(
+    marker ? markerHeaderBlock(event, options) : headerBlock(event, { ...options, messageId: null }),
+  );
 }

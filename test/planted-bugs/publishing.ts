@@ -153,9 +153,9 @@ export const PUBLISHING: readonly PlantedBug[] = [
     edits: [
       {
         file: KEY_OUTLET,
-        search: 'encodeHeaders(event, { stream, source, messageId, expectedLastSequence: null })',
+        search: 'headerBlock(event, { stream, source, messageId, expectedLastSequence: null })',
         replace:
-          'encodeHeaders(event, { stream, source, messageId: messageId && null, expectedLastSequence: null })',
+          'headerBlock(event, { stream, source, messageId: messageId && null, expectedLastSequence: null })',
       },
     ],
     scenes: ['broker-lies'],

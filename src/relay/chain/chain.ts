@@ -1,5 +1,5 @@
 import type { StoredEvent } from '../../event.ts';
-import { type BrokerLink, encodeHeaders, encodeMarkerHeaders } from '../../jetstream/index.ts';
+import { type BrokerLink, headerBlock, markerHeaderBlock } from '../../jetstream/index.ts';
 import { type Cargo, positionOf } from '../lane/cargo.ts';
 import { createGate, type Gate } from '../lane/gate.ts';
 import type { LaneMeter } from '../lane/lane-meter.ts';
@@ -165,11 +165,11 @@ export function createChain(options: ChainOptions): Chain {
 function toMessage({ sequence, cargo }: Slot, { stream, source, markerSubject }: ChainOptions): EventMessage {
   const chained = { stream, source, expectedLastSequence: sequence - 1 };
   if (cargo.kind === 'marker')
-    return { subject: markerSubject(), headers: encodeMarkerHeaders(cargo, chained), payload: NO_PAYLOAD };
+    return { subject: markerSubject(), headers: markerHeaderBlock(cargo, chained), payload: NO_PAYLOAD };
   const { event, messageId } = cargo;
   return {
     subject: event.subject,
-    headers: encodeHeaders(event, { ...chained, messageId }),
+    headers: headerBlock(event, { ...chained, messageId }),
     payload: event.payload,
     event,
   };

@@ -2,7 +2,7 @@ import type { Batch } from '../../batch-log/batch.ts';
 import { planIfLeading } from '../../batch-log/plan.ts';
 import { openLetters, parkIfLeading } from '../../dead-letters/letters.ts';
 import type { StoredEvent } from '../../event.ts';
-import { encodeHeaders, type StreamState } from '../../jetstream/index.ts';
+import { headerBlock, type StreamState } from '../../jetstream/index.ts';
 import { type Cargo, copyId } from '../lane/cargo.ts';
 import { noteDropped, UNSENDABLE } from '../lane/dropped-copies.ts';
 import { eventsAt } from '../lane/events-at.ts';
@@ -124,7 +124,7 @@ export function createKeyOutlet(context: OutletContext): Outlet {
         return;
       }
       const { event, messageId } = consignment;
-      const headers = encodeHeaders(event, { stream, source, messageId, expectedLastSequence: null });
+      const headers = headerBlock(event, { stream, source, messageId, expectedLastSequence: null });
       publisher.publish({ subject: event.subject, headers, payload: event.payload, event }, queue.take());
     }
   }
