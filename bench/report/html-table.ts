@@ -14,7 +14,7 @@ ${results.map(row).join('\n')}
 }
 
 /** Met or missed, in words and with a mark: a colour says nothing to some, and nothing in print. */
-export function verdict(result: BenchResult): string {
+function verdict(result: BenchResult): string {
   const met = isMet(result);
   if (met === undefined) return '';
   return met ? '<span class="met">✓ met</span>' : '<span class="missed">✗ MISSED</span>';
