@@ -25,10 +25,12 @@ export function wordsOf({
   runs,
   quick,
 }: Pick<BenchReport, 'host' | 'versions' | 'settings' | 'runs' | 'quick'>): string {
-  const pairs = (record: Readonly<Record<string, string>>) =>
-    Object.entries(record)
-      .map(([name, value]) => `${name} ${value}`)
-      .join(', ');
   const times = quick ? 'quick: a look at small loads' : `medians of ${runs} interleaved runs`;
   return `${host.cpu}, ${host.cores} cores, ${host.memoryGiB} GiB, ${host.platform}, everything on this one host; ${pairs(versions)}; PostgreSQL with ${pairs(settings)}, NATS and the rest as they come; ${times}.`;
+}
+
+export function pairs(record: Readonly<Record<string, string>>): string {
+  return Object.entries(record)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
 }

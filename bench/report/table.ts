@@ -9,8 +9,8 @@ export function tableOf({ results }: Pick<BenchReport, 'results'>): string {
     `${figure(result.median)} ${result.unit}`,
     `${figure(result.spread[0])} .. ${figure(result.spread[1])}`,
     result.baseline ?? '',
-    result.ratio === null ? '' : `${result.ratio.toFixed(2)} x`,
-    askedOf(result),
+    ratioOf(result),
+    verdictOf(result),
     ...[result.lost, result.twice, result.disorder].map((count) => (count === null ? '' : String(count))),
   ]);
   const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
@@ -22,13 +22,24 @@ export function tableOf({ results }: Pick<BenchReport, 'results'>): string {
   return `${[header, widths.map((width) => '-'.repeat(width)), ...rows].map(line).join('\n')}\n`;
 }
 
+/** Three digits, or all before the point. */
 export function figure(value: number): string {
+  if (!Number.isFinite(value)) return 'none';
   return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(3);
 }
 
-export function askedOf(result: BenchResult): string {
-  const { target, ratio } = result;
+export function ratioOf({ ratio }: BenchResult): string {
+  if (ratio === null) return '';
+  return Number.isFinite(ratio) ? `${ratio.toFixed(2)} x` : 'none';
+}
+
+/** Such as `≥ 2 x`. */
+export function askedOf({ target, ratio }: BenchResult): string {
   if (target === undefined) return '';
-  const sign = target.at === 'least' ? '>=' : '<=';
-  return `${sign} ${target.value}${ratio === null ? '' : ' x'}: ${isMet(result) ? 'met' : 'MISSED'}`;
+  return `${target.at === 'least' ? '≥' : '≤'} ${target.value}${ratio === null ? '' : ' x'}`;
+}
+
+function verdictOf(result: BenchResult): string {
+  if (result.target === undefined) return '';
+  return `${askedOf(result)}: ${isMet(result) ? 'met' : 'MISSED'}`;
 }
