@@ -1,9 +1,13 @@
 import type { Bench } from './context.ts';
 import { consoleOpen } from './scenarios/console.ts';
 import { drain } from './scenarios/drain.ts';
+import { wal } from './scenarios/wal.ts';
+import { writers } from './scenarios/writers.ts';
 
 /** In the order in which they run. */
 export const BENCHES: Readonly<Record<string, Bench>> = {
   drain,
+  writers,
+  wal,
   console: consoleOpen,
 };
