@@ -1,4 +1,5 @@
 import type { Bench } from './context.ts';
+import { bloat } from './scenarios/bloat.ts';
 import { consoleOpen } from './scenarios/console.ts';
 import { drain } from './scenarios/drain.ts';
 import { wal } from './scenarios/wal.ts';
@@ -9,5 +10,6 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   drain,
   writers,
   wal,
+  bloat,
   console: consoleOpen,
 };
