@@ -2,6 +2,7 @@ import type { Bench } from './context.ts';
 import { bloat } from './scenarios/bloat.ts';
 import { consoleOpen } from './scenarios/console.ts';
 import { drain } from './scenarios/drain.ts';
+import { gaps } from './scenarios/gaps.ts';
 import { wal } from './scenarios/wal.ts';
 import { writers } from './scenarios/writers.ts';
 
@@ -11,5 +12,6 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   writers,
   wal,
   bloat,
+  gaps,
   console: consoleOpen,
 };

@@ -1,4 +1,4 @@
-import type pg from 'pg';
+import pg from 'pg';
 import { sleep } from '../../src/lifecycle/abort.ts';
 
 export interface SteadyInserts {
@@ -11,13 +11,17 @@ export interface SteadyInserts {
 const EVERY_MS = 10;
 const PAYLOAD_BYTES = 256;
 
-/** Inserts a handful of events every 10 ms by the clock, whatever the last ones took. Returns how many it were. */
+/**
+ * Inserts a handful of events every 10 ms by the clock, whatever the last ones took. Returns how many it were. Its sessions
+ * end with it: one that only falls silent keeps its statistics to itself for 10 s more.
+ */
 export async function insertSteadily(
-  pool: pg.Pool,
+  url: string,
   { table, stream, perSecond, seconds }: SteadyInserts,
 ): Promise<number> {
   const rows = Math.round((perSecond * EVERY_MS) / 1_000);
   const times = Math.round((seconds * 1_000) / EVERY_MS);
+  const pool = new pg.Pool({ connectionString: url, max: 4 });
   const startMs = performance.now();
   const writing: Promise<unknown>[] = [];
   for (let i = 0; i < times; i++) {
@@ -31,5 +35,6 @@ export async function insertSteadily(
     );
   }
   await Promise.all(writing);
+  await pool.end();
   return rows * times;
 }

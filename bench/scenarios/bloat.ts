@@ -68,7 +68,7 @@ async function measure(
   const over = new AbortController();
   const sizes = sampleSizes(site, over.signal);
   const relaying = ours ? await relayOurs(site, variant) : await relayTextbook(site, variant);
-  const count = await insertSteadily(site.pool, {
+  const count = await insertSteadily(site.url, {
     table,
     stream: site.stream,
     perSecond: PER_SECOND,

@@ -3,7 +3,7 @@ import type { Bench, BenchContext } from '../context.ts';
 import { type CommitLoad, startCommitLoad } from '../load/commit-load.ts';
 import { insertOf } from '../load/insert-statement.ts';
 import { type BenchOutcome, type BenchResult, type Faults, resultOf } from '../report/result.ts';
-import { faultsSince, levelOf } from '../servers/outbox-faults.ts';
+import { levelOf, relayedSince } from '../servers/outbox-faults.ts';
 import { startRelay } from '../servers/relay-process.ts';
 import { openSite, type Site } from '../servers/site.ts';
 import { waitForMessages } from '../servers/stream-facts.ts';
@@ -92,7 +92,7 @@ async function measureLoad({ context, site, load, relay }: Stage, rate: number):
     context.note(
       `wal: only ${Math.round(perSecond * ROWS_PER_TRANSACTION)} of ${rate} events/s were written`,
     );
-  return { relay, rate, bytes, ...(relay ? { faults: await faultsSince(site, since) } : {}) };
+  return { relay, rate, bytes, ...(relay ? { faults: (await relayedSince(site, since)).faults } : {}) };
 }
 
 async function relayedAll(site: Site): Promise<void> {

@@ -3,7 +3,7 @@ import { type ClosedLoop, type CommitLoad, type OpenLoop, startCommitLoad } from
 import { insertOf } from '../load/insert-statement.ts';
 import { percentileLine, percentileOf } from '../report/percentiles.ts';
 import { type BenchOutcome, type BenchResult, type Faults, resultOf } from '../report/result.ts';
-import { faultsSince, levelOf } from '../servers/outbox-faults.ts';
+import { levelOf, relayedSince } from '../servers/outbox-faults.ts';
 import { startRelay } from '../servers/relay-process.ts';
 import { openSite, type Site } from '../servers/site.ts';
 import { waitForMessages } from '../servers/stream-facts.ts';
@@ -113,7 +113,7 @@ async function measure({ site, load }: Stage, { variant, clients, loop }: Task):
     count: position,
     timeoutMs: DRAIN_TIMEOUT_MS,
   });
-  return { variant, clients, perSecond, latenciesMs, faults: await faultsSince(site, since) };
+  return { variant, clients, perSecond, latenciesMs, faults: (await relayedSince(site, since)).faults };
 }
 
 async function useTrigger({ pool }: Site, variant: Variant): Promise<void> {

@@ -1,12 +1,20 @@
 import { parseMultirange } from '../../src/postgres/position-ranges.ts';
 import type { Faults } from '../report/result.ts';
 import type { Site } from './site.ts';
-import { visitStream } from './stream-facts.ts';
+import { type StreamSpan, visitStream } from './stream-facts.ts';
 
 /** A moment at which all that was committed had been relayed. */
 export interface Level {
   readonly position: number;
   readonly sequence: number;
+}
+
+export const BEGINNING: Level = { position: 0, sequence: 0 };
+
+export interface Relayed {
+  readonly faults: Faults;
+  /** Of the whole stream. */
+  readonly span: StreamSpan;
 }
 
 /** The level that is reached once all is relayed, where nothing was rolled back and nobody else publishes: event n is message n. */
@@ -23,7 +31,7 @@ export async function levelOf({ pool }: Site): Promise<Level> {
  * writers are in order if those of each key are: a position is drawn before its commit, so those of different transactions
  * may come in either order. Each writer has a key of its own here.
  */
-export async function faultsSince({ natsUrl, stream, pool }: Site, since: Level): Promise<Faults> {
+export async function relayedSince({ natsUrl, stream, pool }: Site, since: Level): Promise<Relayed> {
   const { rows } = await pool.query<{ positions: string | null }>(
     `select range_agg(int8range(position, position, '[]'))::text as positions from postcommit.outbox where position > $1`,
     [since.position],
@@ -31,7 +39,7 @@ export async function faultsSince({ natsUrl, stream, pool }: Site, since: Level)
   const seen = new Set<number>();
   const lastOf = new Map<string, number>();
   let [twice, disorder] = [0, 0];
-  await visitStream(natsUrl, { stream, afterSequence: since.sequence }, ({ headers }) => {
+  const span = await visitStream(natsUrl, { stream, afterSequence: since.sequence }, ({ headers }) => {
     const position = Number(headers?.get('Postcommit-Position'));
     const key = headers?.get('Postcommit-Key') ?? '';
     if (seen.has(position)) twice++;
@@ -39,7 +47,7 @@ export async function faultsSince({ natsUrl, stream, pool }: Site, since: Level)
     if (position < (lastOf.get(key) ?? 0)) disorder++;
     lastOf.set(key, position);
   });
-  return { lost: countMissing(rows[0]?.positions ?? '{}', seen), twice, disorder };
+  return { faults: { lost: countMissing(rows[0]?.positions ?? '{}', seen), twice, disorder }, span };
 }
 
 /** Positions of the multirange that are not in the set. */
