@@ -8,7 +8,7 @@ import { type BenchOutcome, resultOf } from '../report/result.ts';
 import { startRelay } from '../servers/relay-process.ts';
 import { openSite, type Site } from '../servers/site.ts';
 
-const UNCOMMITTED = 200_000;
+const UNCOMMITTED = { full: 200_000, quick: 50_000 } as const;
 /** Enough for the relay to poll at its shortest interval, too few to be what its polls cost. */
 const EVENTS_PER_SECOND = 200;
 const SETTLE_MS = 300;
@@ -36,9 +36,10 @@ export async function measurePolls(context: BenchContext): Promise<BenchOutcome>
   const servers = { ...context, databaseUrl: postgres.url };
   await using alone = await openPolled(servers, 'polls_alone');
   await using beside = await openPolled(servers, 'polls_beside');
+  const uncommitted = context.quick ? UNCOMMITTED.quick : UNCOMMITTED.full;
   const bulk = await insertUncommitted(beside.site.url, {
     stream: beside.site.stream,
-    count: UNCOMMITTED,
+    count: uncommitted,
   });
   const runs = { alone: [] as Polls[], beside: [] as Polls[] };
   const forMs = context.quick ? 500 : 1_000;
@@ -46,7 +47,7 @@ export async function measurePolls(context: BenchContext): Promise<BenchOutcome>
     runs.alone.push(await measure(alone, forMs));
     runs.beside.push(await measure(beside, forMs));
     context.note(
-      `polls ${i}/${context.runs}: ${wordsOf(runs.alone)}; beside ${UNCOMMITTED} rows ${wordsOf(runs.beside)}`,
+      `polls ${i}/${context.runs}: ${wordsOf(runs.alone)}; beside ${uncommitted} rows ${wordsOf(runs.beside)}`,
     );
   }
   await bulk.end('rollback');
