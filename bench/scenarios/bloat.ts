@@ -11,7 +11,10 @@ const PER_SECOND = 3_000;
 const SAMPLE_MS = 250;
 const TIMEOUT_MS = 30_000;
 
-/** `-vacuumed`: every second, as an autovacuum would that never falls behind. `-retention`: keeps events for 2 s. */
+/**
+ * `-vacuumed`: every second, as an autovacuum would that never falls behind; the server's own looks once a minute.
+ * `-retention`: keeps events for 2 s.
+ */
 type Variant = 'postcommit' | 'postcommit-retention' | 'textbook' | 'textbook-vacuumed';
 const MEASURED: readonly Variant[] = ['postcommit', 'textbook', 'textbook-vacuumed'];
 const PICTURED: readonly Variant[] = [...MEASURED, 'postcommit-retention'];
@@ -42,7 +45,7 @@ export const bloat: Bench = {
       runs.push(...latest);
       context.note(`bloat ${i}/${context.runs}: ${latest.map(wordsOf).join(', ')}`);
     }
-    const pictured = context.quick ? runs : await sideBySide(context, { variants: PICTURED, seconds: 15 });
+    const pictured = context.quick ? runs : await sideBySide(context, { variants: PICTURED, seconds: 12 });
     return outcomeOf(runs, pictured);
   },
 };

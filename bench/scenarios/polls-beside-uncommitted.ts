@@ -11,7 +11,7 @@ import { openSite, type Site } from '../servers/site.ts';
 const UNCOMMITTED = { full: 200_000, quick: 50_000 } as const;
 /** Enough for the relay to poll at its shortest interval, too few to be what its polls cost. */
 const EVENTS_PER_SECOND = 200;
-const SETTLE_MS = 300;
+const SETTLE_MS = 250;
 
 /** What the server spent on the relay's polls. */
 interface Polls {
@@ -42,7 +42,7 @@ export async function measurePolls(context: BenchContext): Promise<BenchOutcome>
     count: uncommitted,
   });
   const runs = { alone: [] as Polls[], beside: [] as Polls[] };
-  const forMs = context.quick ? 500 : 1_000;
+  const forMs = context.quick ? 400 : 800;
   for (let i = 1; i <= context.runs; i++) {
     runs.alone.push(await measure(alone, forMs));
     runs.beside.push(await measure(beside, forMs));

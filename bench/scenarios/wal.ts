@@ -12,10 +12,10 @@ import { waitForMessages } from '../servers/stream-facts.ts';
 const RATES = [1_000, 10_000, 30_000] as const;
 const ROWS_PER_TRANSACTION = 10;
 const CONNECTIONS = 4;
-const WARM_UP_MS = 250;
+const WARM_UP_MS = 150;
 const DRAIN_TIMEOUT_MS = 60_000;
 /** The relay parks within it. */
-const QUIET_MS = 500;
+const QUIET_MS = 400;
 
 /** Bytes of WAL. Those of idle servers are a second's, those of a load an event's. */
 interface Run {
@@ -28,7 +28,7 @@ interface Run {
 /**
  * WAL that an event costs from its INSERT until it is settled, beside the INSERT alone: transactions of ten 256 B events, on
  * a schedule. A checkpoint comes before each measurement and a warm-up after it, so that images of whole pages (the first
- * change after a checkpoint writes one) are in none; new pages have no image. What an idle server writes is measured, too,
+ * change after a checkpoint writes one) are in none; new pages have no image. What an idle server writes is measured once
  * and left in: it is below a thousandth.
  */
 export const wal: Bench = {
@@ -42,10 +42,12 @@ export const wal: Bench = {
     });
     const runs: Run[] = [];
     for (let i = 1; i <= context.runs; i++) {
-      runs.push(...(await measure({ context, site, load, relay: false })));
+      const stage = { context, site, load, withIdle: i === 1 };
+      const latest = await measure({ ...stage, relay: false });
       await using _relay = await startRelay(site);
-      runs.push(...(await measure({ context, site, load, relay: true })));
-      context.note(`wal ${i}/${context.runs}: ${wordsOf(runs.slice(-2 * (ratesOf(context).length + 1)))}`);
+      latest.push(...(await measure({ ...stage, relay: true })));
+      context.note(`wal ${i}/${context.runs}: ${wordsOf(latest)}`);
+      runs.push(...latest);
     }
     return outcomeOf(runs, ratesOf(context));
   },
@@ -60,11 +62,12 @@ interface Stage {
   readonly site: Site;
   readonly load: CommitLoad;
   readonly relay: boolean;
+  readonly withIdle: boolean;
 }
 
 async function measure(stage: Stage): Promise<Run[]> {
   if (stage.relay) await relayedAll(stage.site);
-  const runs = [await measureIdle(stage)];
+  const runs = stage.withIdle ? [await measureIdle(stage)] : [];
   for (const rate of ratesOf(stage.context)) runs.push(await measureLoad(stage, rate));
   return runs;
 }
@@ -72,7 +75,7 @@ async function measure(stage: Stage): Promise<Run[]> {
 async function measureIdle({ context, site, relay }: Stage): Promise<Run> {
   await site.pool.query('checkpoint');
   await sleep(QUIET_MS);
-  const seconds = context.quick ? 0.25 : 1;
+  const seconds = context.quick ? 0.25 : 2;
   const before = await writtenBytes(site);
   await sleep(seconds * 1_000);
   return { relay, rate: 'idle', bytes: ((await writtenBytes(site)) - before) / seconds };
@@ -85,7 +88,7 @@ async function measureLoad({ context, site, load, relay }: Stage, rate: number):
   if (relay) await relayedAll(site);
   const since = await levelOf(site);
   const before = await writtenBytes(site);
-  const { commits, perSecond } = await load.run({ ...loop, forMs: context.quick ? 300 : 1_000 });
+  const { commits, perSecond } = await load.run({ ...loop, forMs: context.quick ? 300 : 700 });
   if (relay) await relayedAll(site);
   const bytes = ((await writtenBytes(site)) - before) / (commits * ROWS_PER_TRANSACTION);
   if (perSecond < 0.9 * loop.perSecond)
