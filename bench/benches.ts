@@ -1,11 +1,19 @@
 import type { Bench } from './context.ts';
+import { bloat } from './scenarios/bloat.ts';
 import { consoleOpen } from './scenarios/console.ts';
 import { drain } from './scenarios/drain.ts';
+import { gaps } from './scenarios/gaps.ts';
 import { rivals } from './scenarios/rivals.ts';
+import { wal } from './scenarios/wal.ts';
+import { writers } from './scenarios/writers.ts';
 
 /** In the order in which they run. */
 export const BENCHES: Readonly<Record<string, Bench>> = {
   drain,
   rivals,
+  writers,
+  wal,
+  bloat,
+  gaps,
   console: consoleOpen,
 };

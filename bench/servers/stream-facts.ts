@@ -1,37 +1,65 @@
-import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager, ReplayPolicy } from '@nats-io/jetstream';
+import {
+  AckPolicy,
+  DeliverPolicy,
+  type JsMsg,
+  jetstream,
+  jetstreamManager,
+  ReplayPolicy,
+  type StreamState,
+} from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 
-export interface StreamFacts {
+export interface StreamSpan {
   readonly count: number;
   /** From the first to the last message, by the server's own clock. */
   readonly seconds: number;
+}
+
+export interface StreamFacts extends StreamSpan {
   /** The `Postcommit-Position` (or `Bench-Number`) of each message, in stream order. */
   readonly numbers: readonly number[];
 }
 
 /** Reads a whole stream back. */
 export async function readStream(natsUrl: string, stream: string, header: string): Promise<StreamFacts> {
+  const numbers: number[] = [];
+  const span = await visitStream(natsUrl, { stream }, ({ headers }) => {
+    numbers.push(Number(headers?.get(header)));
+  });
+  return { ...span, numbers };
+}
+
+/** Calls `onMessage` for what the stream holds now, or holds behind a sequence, in its order. Returns how much it is in all. */
+export async function visitStream(
+  natsUrl: string,
+  { stream, afterSequence = 0 }: { readonly stream: string; readonly afterSequence?: number },
+  onMessage: (message: JsMsg) => void,
+): Promise<StreamSpan> {
   const connection = await connect({ servers: natsUrl });
   try {
     const manager = await jetstreamManager(connection);
     const { state } = await manager.streams.info(stream);
-    const numbers: number[] = [];
-    if (state.messages === 0) return { count: 0, seconds: 0, numbers };
+    if (state.last_seq <= afterSequence) return spanOf(state);
     const consumer = await jetstream(connection).consumers.get(stream, {
-      deliver_policy: DeliverPolicy.All,
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: afterSequence + 1,
       replay_policy: ReplayPolicy.Instant,
       ackPolicy: AckPolicy.None,
     } as object);
     const messages = await consumer.consume({ max_messages: 5_000 });
     for await (const message of messages) {
-      numbers.push(Number(message.headers?.get(header)));
+      onMessage(message);
       if (message.seq >= state.last_seq) break;
     }
-    const seconds = (Date.parse(state.last_ts) - Date.parse(state.first_ts)) / 1_000;
-    return { count: state.messages, seconds, numbers };
+    return spanOf(state);
   } finally {
     await connection.close();
   }
+}
+
+function spanOf({ messages, first_ts, last_ts }: StreamState): StreamSpan {
+  const seconds = messages === 0 ? 0 : (Date.parse(last_ts) - Date.parse(first_ts)) / 1_000;
+  return { count: messages, seconds };
 }
 
 /** Waits until a stream holds this many messages. */
