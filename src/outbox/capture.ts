@@ -118,15 +118,8 @@ function captureFrom(session: Session, place: Place): Capture {
       const listed = listings;
       const listedSince = listed !== lookedAfter;
       lookedAfter = listed;
-      const { look, result } = await readWhole({
-        session,
-        gaps,
-        segments,
-        cursor,
-        cutBefore,
-        large,
-        listedSince,
-      });
+      const before = { cursor, cutBefore, large, listedSince };
+      const { look, result } = await readWhole({ session, gaps, segments, ...before });
       large = result.large;
       const readTo = reach({ look, result, cursor });
       const openFrom = lowestGap({ gaps, result, cursor, readTo });
@@ -261,6 +254,7 @@ async function readOnce(context: ReadContext, everything: boolean) {
     segments: live,
     strays,
     limit,
+    many: cutBefore,
     large,
   });
   return { look, result, segments: live };

@@ -1,7 +1,7 @@
 import type { StoredEvent } from '../event.ts';
-import type { BinaryRow, CopyStatement } from '../postgres/copy-out.ts';
+import type { Columns } from '../postgres/columns.ts';
 import type { PositionRanges } from '../postgres/position-ranges.ts';
-import type { Session, TextRow } from '../postgres/session.ts';
+import type { Session, Statement } from '../postgres/session.ts';
 import { SEGMENTS } from './live-segments.ts';
 
 export interface ReadRequest {
@@ -19,6 +19,8 @@ export interface ReadRequest {
   readonly strays: { readonly from: number; readonly to: number } | null;
   /** At most so many events. */
   readonly limit: number;
+  /** Much is expected: the last read was cut off. */
+  readonly many: boolean;
   /** The last read met large payloads: sizes are measured from the start, not in a second try. */
   readonly large: boolean;
 }
@@ -63,8 +65,8 @@ export async function readEvents(session: Session, request: ReadRequest): Promis
 }
 
 /**
- * `any`: adding up sizes in the database bounds what is read. It costs a fifth of the read, so as long as payloads are
- * small, `small` does without: it leaves out those over the average, and if there is one, that read does not count.
+ * `any`: the database adds up sizes, which bounds what is read, for a fifth of its cost. As long as payloads are small,
+ * `small` does without: it leaves out what exceeds an equal share of the bound, and if anything does, that read does not count.
  */
 type Sizes = 'small' | 'any';
 
@@ -79,21 +81,24 @@ async function readOnce(
   let largest = 0;
   let leftOut = false;
   const events: StoredEvent[] = [];
-  await session.copy(readStatement(request, sizes), (row) => {
-    const position = row.integer();
-    if (position === null) {
-      facts = toFacts(row);
-      return;
-    }
-    const event = toStoredEvent(position, row);
-    if (event === undefined) {
-      leftOut = true;
-      return;
-    }
-    const { length } = event.payload;
-    bytes += length;
-    if (length > largest) largest = length;
-    events.push(event);
+  await session.read(readStatement(request, sizes), {
+    many: request.many,
+    onRow(columns) {
+      const position = columns.integer();
+      if (position === null) {
+        facts = toFacts(columns);
+        return;
+      }
+      const event = toStoredEvent(position, columns);
+      if (event === undefined) {
+        leftOut = true;
+        return;
+      }
+      const { length } = event.payload;
+      bytes += length;
+      if (length > largest) largest = length;
+      events.push(event);
+    },
   });
   if (leftOut) return undefined;
   if (facts === undefined) throw new Error('the read brought no facts back');
@@ -117,11 +122,16 @@ function smallBytes(limit: number): number {
 
 type Facts = Pick<ReadResult, 'lastPosition' | 'segment' | 'gateOpened' | 'straySegments'>;
 
-function toFacts(row: BinaryRow): Facts {
-  const [lastPosition, segment, gateOpened, strays] = [row.text(), row.text(), row.text(), row.text()];
-  row.text();
-  row.bytes();
-  row.float();
+function toFacts(columns: Columns): Facts {
+  const [lastPosition, segment, gateOpened, strays] = [
+    columns.text(),
+    columns.text(),
+    columns.text(),
+    columns.text(),
+  ];
+  columns.text();
+  columns.bytes();
+  columns.float();
   // Without SELECT on it PostgreSQL 17 and newer say null: taken for leaf 0, rows elsewhere would never be read.
   if (segment === null)
     throw new Error('the sequence postcommit.segment tells no value (is SELECT on it granted?)');
@@ -133,15 +143,18 @@ function toFacts(row: BinaryRow): Facts {
   };
 }
 
-/** Undefined when the payload was left out. */
-function toStoredEvent(position: number, row: BinaryRow): StoredEvent | undefined {
-  const eventId = row.text() as string;
-  const subject = row.text() as string;
-  const key = row.text();
-  const type = row.text();
-  const headers = row.text();
-  const payload = row.bytes();
-  const created = row.float() as number;
+/**
+ * Of the columns behind the position: event id, subject, key, type, headers, payload, and the epoch's seconds of its
+ * insertion. Undefined when the payload was left out.
+ */
+export function toStoredEvent(position: number, columns: Columns): StoredEvent | undefined {
+  const eventId = columns.text() as string;
+  const subject = columns.text() as string;
+  const key = columns.text();
+  const type = columns.text();
+  const headers = columns.text();
+  const payload = columns.bytes();
+  const created = columns.float() as number;
   if (payload === null) return undefined;
   return {
     position,
@@ -156,7 +169,7 @@ function toStoredEvent(position: number, row: BinaryRow): StoredEvent | undefine
 }
 
 /** Leaves and limit are literals: they are few, and the planner then prunes and chooses the index. */
-function readStatement(request: ReadRequest, sizes: Sizes): CopyStatement {
+function readStatement(request: ReadRequest, sizes: Sizes): Statement {
   const { cursor, gaps, gapsOnly, gate, segments, strays, limit } = request;
   const values: unknown[] = [];
   const parameter = (value: unknown, type: string) => `$${values.push(value)}::${type}`;
@@ -184,6 +197,7 @@ function readStatement(request: ReadRequest, sizes: Sizes): CopyStatement {
     segments.join(''),
     limit,
     strays === null ? '' : 's',
+    sizes === 'any' ? 'b' : '',
   ];
   return { name: `postcommit_read_${shape.join('_')}`, text: `${facts} union all ${events}`, values };
 }
@@ -240,12 +254,18 @@ export async function readPositions(session: Session, positions: readonly number
              from (select ${COLUMNS} from postcommit.outbox where position = any($1::int8[])) o order by position`,
     values: [positions],
   };
-  await session.copy(statement, (row) => {
-    const event = toStoredEvent(row.integer() as number, row);
-    if (event !== undefined) events.push(event);
+  await session.read(statement, {
+    many: positions.length >= MANY,
+    onRow(columns) {
+      const event = toStoredEvent(columns.integer() as number, columns);
+      if (event !== undefined) events.push(event);
+    },
   });
   return events;
 }
+
+/** From so many rows on, planning a statement anew is the smaller price. */
+const MANY = 50;
 
 export interface Backlog {
   /** Positions drawn beyond the cursor. */
@@ -274,21 +294,6 @@ export async function highestPosition(session: Session, segment: number): Promis
     text: `select position from postcommit.outbox_${segment} order by position desc limit 1`,
   });
   return Number(row?.[0] ?? 0);
-}
-
-/** Of position, event id, subject, key, type, headers, payload as hex, and the epoch's seconds of its insertion. */
-export function toEvent(row: TextRow): StoredEvent {
-  const [position, eventId, subject, key, type, headers, payload, created] = row;
-  return {
-    position: Number(position),
-    eventId: eventId as string,
-    subject: subject as string,
-    key: key ?? null,
-    type: type ?? null,
-    headers: typeof headers === 'string' ? (JSON.parse(headers) as Record<string, string>) : null,
-    payload: Buffer.from((payload as string).slice(2), 'hex'),
-    createdAtMs: Number(created) * 1000,
-  };
 }
 
 /**

@@ -98,7 +98,8 @@ function indexOf(parts: readonly Part[] | string, statement: Part): number {
   return typeof parts === 'string' ? -1 : parts.indexOf(statement);
 }
 
-function inOneText({ text, values = [] }: Part): string {
+function inOneText({ text, values }: Part): string {
+  if (values === undefined) return text; // Dollars in it are its own.
   return text.replace(/\$(\d+)/g, (_, number) => pg.escapeLiteral(String(values[Number(number) - 1])));
 }
 

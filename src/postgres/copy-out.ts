@@ -1,41 +1,21 @@
 import pg from 'pg';
+import type { Columns, OnRow } from './columns.ts';
+import type { Statement } from './session.ts';
 
 /**
- * A query whose rows come as `COPY ... TO STDOUT (FORMAT binary)` sends them: the cheapest way to many rows, for the
- * server (no text is made of them) and for us (no string, and no object for a column). Reading 1,000 events of 256 B costs
- * PostgreSQL half and us a third of what a prepared SELECT in text costs.
- */
-export interface CopyStatement {
-  /** For people who look at `pg_stat_activity`, and for simulations of the database. */
-  readonly name: string;
-  /** A query. `$1` stands for the first value and needs a cast: `$1::int8`. */
-  readonly text: string;
-  readonly values?: readonly unknown[];
-}
-
-/** The columns of one row, in their order. Each call goes on to the next column. To be used within its callback only. */
-export interface BinaryRow {
-  /** Of an int8, exact up to 2^53. */
-  integer(): number | null;
-  /** Of a float8. */
-  float(): number | null;
-  text(): string | null;
-  /** A copy, valid for ever. */
-  bytes(): Uint8Array | null;
-}
-
-export type OnRow = (row: BinaryRow) => void;
-
-/**
+ * Rows come as `COPY ... TO STDOUT (FORMAT binary)` sends them: the cheapest way to many of them, for the server (it makes
+ * no text of them) and for us (no string, and no object for a column). 1,000 events of 256 B cost PostgreSQL half and us a
+ * third of what a prepared SELECT in text costs; for a few, planning the statement anew costs more than that saves.
+ *
  * COPY takes no parameters. They travel as settings of the transaction, so that the text of the statement is always the
  * same: with the values in it `pg_stat_statements` would keep an entry for every call (before PostgreSQL 16).
  */
-export function copyText({ name, text, values = [] }: CopyStatement): string {
+export function copyText({ name, text, values = [] }: Statement): string {
   const settings = values.map(
     (value, i) => `pg_catalog.set_config('${SETTING}${i + 1}', ${literalOf(value)}, true)`,
   );
   const query = text.replace(/\$(\d+)/g, `pg_catalog.current_setting('${SETTING}$1')`);
-  return `${settings.length === 0 ? '' : `select ${settings.join(', ')}; `}copy /* ${name} */ (${query}) to stdout (format binary)`;
+  return `${settings.length === 0 ? '' : `select ${settings.join(', ')}; `}copy /* ${name ?? 'postcommit'} */ (${query}) to stdout (format binary)`;
 }
 
 const SETTING = 'postcommit.value_';
@@ -99,7 +79,7 @@ function createRowParser(onRow: OnRow): (chunk: Buffer) => void {
 }
 
 /** One object for all rows of a statement. */
-class ChunkRow implements BinaryRow {
+class ChunkRow implements Columns {
   #chunk: Buffer = Buffer.alloc(0);
   #offset = 0;
 

@@ -2,8 +2,9 @@ import pg from 'pg';
 import { messageOf, PostcommitError } from '../errors.ts';
 import { sleep } from '../lifecycle/abort.ts';
 import { carrySettings, INCARNATION, isOtherServer } from './carried-settings.ts';
+import { type OnRow, readTextRows } from './columns.ts';
 import { connectFailureOf } from './connect-failure.ts';
-import { type CopyStatement, copyOut, copyText, type OnRow } from './copy-out.ts';
+import { copyOut, copyText } from './copy-out.ts';
 import { serverErrorOf } from './server-error.ts';
 
 export interface SessionOptions {
@@ -36,6 +37,11 @@ export interface Statement {
   readonly name?: string;
 }
 
+export interface ReadOptions {
+  readonly many: boolean;
+  readonly onRow: OnRow;
+}
+
 /** A row in PostgreSQL's text form: the relay decides per column what to decode. */
 export type TextRow = readonly (string | null)[];
 
@@ -54,8 +60,11 @@ export interface Session {
   query(statement: Statement): Promise<readonly TextRow[]>;
   /** As `query`, but a WARNING is a failure too: a commit whose wait for a standby was cancelled only warns. */
   queryStrictly(statement: Statement): Promise<readonly TextRow[]>;
-  /** Rows in binary, for reading many of them. The callback must read all columns of its row. */
-  copy(statement: CopyStatement, onRow: OnRow): Promise<void>;
+  /**
+   * Column by column, the same whichever way they come. `many` rows come cheaper by COPY, a few by a prepared SELECT; its
+   * parameters need casts, and `bytea_output` must be `hex`. An error of the callback ends the session.
+   */
+  read(statement: Statement, options: ReadOptions): Promise<void>;
   readonly failed: boolean;
   /** Calls the listener once, when the connection is lost. */
   onFailure(listener: (error: Error) => void): void;
@@ -188,7 +197,8 @@ function toSession(client: pg.Client, parts: SessionParts): Session {
     if (carrying !== undefined) return carrying.query(config);
     return (await client.query<(string | null)[]>(config)).rows;
   };
-  const sendCopy = (statement: CopyStatement, onRow: OnRow): Promise<void> => {
+  const read = async (statement: Statement, { many, onRow }: ReadOptions): Promise<void> => {
+    if (!many) return readTextRows(await send(statement), onRow);
     const text = copyText(statement);
     return copyOut(client, { textOf: () => carrying?.textOf(text) ?? text, onRow });
   };
@@ -215,7 +225,7 @@ function toSession(client: pg.Client, parts: SessionParts): Session {
     pooled,
     backendPid,
     query: (statement) => inTurn(() => run(() => send(statement))),
-    copy: (statement, onRow) => inTurn(() => run(() => sendCopy(statement, onRow))),
+    read: (statement, options) => inTurn(() => run(() => read(statement, options))),
     queryStrictly: (statement) => inTurn(() => runStrictly(statement)),
     get failed() {
       return state.failed;

@@ -193,7 +193,7 @@ function sessionOver(log: readonly Batch[]): Session {
     backendPid: null,
     query: async ({ text, name, values = [] }) => answer(text, name, values),
     queryStrictly: () => Promise.reject(new Error('a comparison writes nothing')),
-    copy: () => Promise.reject(new Error('a comparison reads no events')),
+    read: () => Promise.reject(new Error('a comparison reads no events')),
     failed: false,
     onFailure: () => undefined,
     close: () => Promise.resolve(),

@@ -1,4 +1,4 @@
-import type { BinaryRow } from '../../src/postgres/copy-out.ts';
+import { readTextRows } from '../../src/postgres/columns.ts';
 import type { Session, TextRow } from '../../src/postgres/session.ts';
 
 /** One row of the simulated outbox; times are ticks of the simulation. */
@@ -139,10 +139,11 @@ export function createSimulatedDatabase(): SimulatedDatabase {
           between();
           return answer;
         },
-        async copy({ name, values = [] }, onRow) {
+        async read({ name = '', values = [] }, { onRow }) {
           between();
-          for (const row of read(decode(name, values), between)) onRow(binaryRow(row));
+          const answer = read(decode(name, values), between);
           between();
+          readTextRows(answer, onRow);
         },
         queryStrictly: () => Promise.reject(new Error('capture writes nothing')),
         failed: false,
@@ -196,19 +197,5 @@ function decode(name: string, values: readonly unknown[]): ReadRequest {
 }
 
 function rowOf(position: number): TextRow {
-  return [String(position), `event-${position}`, 'a', null, null, null, '', '0'];
-}
-
-function binaryRow(columns: TextRow): BinaryRow {
-  const left = columns[Symbol.iterator]();
-  const text = () => left.next().value ?? null;
-  const number = () => {
-    const value = text();
-    return value === null ? null : Number(value);
-  };
-  const bytes = () => {
-    const value = text();
-    return value === null ? null : Buffer.from(value);
-  };
-  return { integer: number, float: number, text, bytes };
+  return [String(position), `event-${position}`, 'a', null, null, null, '\\x', '0'];
 }

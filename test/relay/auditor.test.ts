@@ -27,9 +27,9 @@ function createRig(pauses: Iterator<number>) {
       await pause();
       return answer ?? simulated.query(statement);
     },
-    async copy(statement, onRow) {
+    async read(statement, options) {
       await pause();
-      await simulated.copy(statement, onRow);
+      await simulated.read(statement, options);
       await pause();
     },
   };
