@@ -66,13 +66,12 @@ function createWriter(send: (bytes: Uint8Array) => void) {
     [from, to] = [0, 0];
   }
   function writeHead({ subject, reply, headers }: WireMessage, payloadBytes: number): void {
-    const lineWith = (bytes: number) => `HPUB ${subject} ${reply} ${bytes} ${bytes + payloadBytes}\r\n`;
     const start = to;
     // Almost always as many bytes as characters; if not, it is written again.
-    to += piece.write(lineWith(headers.length), to);
+    to += piece.write(lineOf(subject, reply, headers.length, payloadBytes), to);
     const written = piece.write(headers, to);
     if (written !== headers.length) {
-      to = start + piece.write(lineWith(written), start);
+      to = start + piece.write(lineOf(subject, reply, written, payloadBytes), start);
       piece.write(headers, to);
     }
     to += written;
@@ -102,6 +101,10 @@ function createWriter(send: (bytes: Uint8Array) => void) {
   };
 }
 
+function lineOf(subject: string, reply: string, headersBytes: number, payloadBytes: number): string {
+  return `HPUB ${subject} ${reply} ${headersBytes} ${headersBytes + payloadBytes}\r\n`;
+}
+
 /** At most so many bytes, without the payload: three for each unit of UTF-16, and what is around it. */
 function roomOf({ subject, reply, headers }: WireMessage): number {
   return 3 * (subject.length + reply.length + headers.length) + 40;
@@ -121,12 +124,13 @@ export function createOrdinarySender(connection: NatsConnection): Sender {
 
 /** A message's subject as it came: the client's decoder takes U+FEFF at its beginning for a byte order mark, and drops it. */
 export function subjectOf(message: Msg): string {
-  return rawSubjectOf(message)?.toString() ?? message.subject;
+  const raw = rawSubjectOf(message);
+  if (raw === undefined) return message.subject;
+  return Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString();
 }
 
-function rawSubjectOf(message: Msg): Buffer | undefined {
-  const raw = message instanceof MsgImpl ? message._msg?.subject : undefined;
-  return raw === undefined ? undefined : Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+function rawSubjectOf(message: Msg): Uint8Array | undefined {
+  return message instanceof MsgImpl ? message._msg?.subject : undefined;
 }
 
 /** The number that a message's subject ends with, from `offset` on; -1 where there is none. */

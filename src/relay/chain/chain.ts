@@ -163,13 +163,15 @@ export function createChain(options: ChainOptions): Chain {
 
 /** L2 */
 function toMessage({ sequence, cargo }: Slot, { stream, source, markerSubject }: ChainOptions): EventMessage {
-  const chained = { stream, source, expectedLastSequence: sequence - 1 };
-  if (cargo.kind === 'marker')
-    return { subject: markerSubject(), headers: markerHeaderBlock(cargo, chained), payload: NO_PAYLOAD };
+  const expectedLastSequence = sequence - 1;
+  if (cargo.kind === 'marker') {
+    const headers = markerHeaderBlock(cargo, { stream, source, expectedLastSequence });
+    return { subject: markerSubject(), headers, payload: NO_PAYLOAD };
+  }
   const { event, messageId } = cargo;
   return {
     subject: event.subject,
-    headers: headerBlock(event, { ...chained, messageId }),
+    headers: headerBlock(event, { stream, source, messageId, expectedLastSequence }),
     payload: event.payload,
     event,
   };
