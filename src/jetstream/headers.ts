@@ -46,8 +46,9 @@ export function headerFault(event: StoredEvent): string | undefined {
 }
 
 /**
- * The `NATS/1.0` block of one event, as text: it is encoded where it goes out. Throws `event-invalid` for what `headerFault()` names: the caller checks
- * that before it plans, this is the last line before the wire.
+ * The `NATS/1.0` block of one event, as text: it is encoded where it goes out (writing it byte by byte there is slower).
+ * Throws `event-invalid` for what `headerFault()` names: the caller checks that before it plans, this is the last line before
+ * the wire.
  */
 export function headerBlock(event: StoredEvent, options: HeaderOptions): string {
   let block = `${preamble(options.stream, options.source)}${event.position}\r\nPostcommit-Event-Id: ${event.eventId}\r\n`;

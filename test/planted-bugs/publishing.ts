@@ -208,8 +208,8 @@ export const PUBLISHING: readonly PlantedBug[] = [
       },
       {
         file: CHAIN,
-        search: 'expectedLastSequence: sequence - 1 }',
-        replace: 'expectedLastSequence: sequence && null }',
+        search: 'const expectedLastSequence = sequence - 1;',
+        replace: 'const expectedLastSequence = sequence && null;',
       },
     ],
     scenes: ['broker-lies'],
