@@ -1,6 +1,7 @@
 import type { Bench } from './context.ts';
 import { bloat } from './scenarios/bloat.ts';
 import { consoleOpen } from './scenarios/console.ts';
+import { consumers } from './scenarios/consumers.ts';
 import { drain } from './scenarios/drain.ts';
 import { gaps } from './scenarios/gaps.ts';
 import { rivals } from './scenarios/rivals.ts';
@@ -15,5 +16,6 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   wal,
   bloat,
   gaps,
+  consumers,
   console: consoleOpen,
 };
