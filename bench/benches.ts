@@ -1,8 +1,11 @@
 import type { Bench } from './context.ts';
 import { bloat } from './scenarios/bloat.ts';
 import { consoleOpen } from './scenarios/console.ts';
+import { consumers } from './scenarios/consumers.ts';
 import { drain } from './scenarios/drain.ts';
+import { failover } from './scenarios/failover.ts';
 import { gaps } from './scenarios/gaps.ts';
+import { latency } from './scenarios/latency.ts';
 import { rivals } from './scenarios/rivals.ts';
 import { wal } from './scenarios/wal.ts';
 import { writers } from './scenarios/writers.ts';
@@ -15,5 +18,8 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   wal,
   bloat,
   gaps,
+  latency,
+  consumers,
+  failover,
   console: consoleOpen,
 };

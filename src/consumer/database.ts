@@ -1,6 +1,7 @@
 import { PostcommitError } from '../errors.ts';
 import {
   type DrizzleTransaction,
+  type Row,
   recogniseTransaction,
   type Transaction,
   type TransactionHandle,
@@ -40,7 +41,15 @@ export type TransactionOf<Database> = Database extends DrizzleDatabase
  * `synchronous_commit` is: an acknowledged effect must survive a crash. Rejects with the work's own error
  * only if the rollback after it succeeded.
  */
-export type Transact<Tx> = <Result>(work: (tx: Tx) => Promise<Result>) => Promise<Result>;
+export type Transact<Tx> = <Result>(
+  work: (tx: Tx, opened: Row | undefined) => Promise<Result>,
+  options?: TransactOptions,
+) => Promise<Result>;
+
+export interface TransactOptions {
+  /** The first statement, without parameters: it goes out together with BEGIN. The work gets the row that it returns. */
+  readonly opening?: string | undefined;
+}
 
 // Said at the end: the value at COMMIT counts, and in a transaction that failed (a handler swallowed the error)
 // this statement fails too, where COMMIT alone would quietly roll back.
@@ -97,10 +106,17 @@ function isDrizzle(database: ConsumerDatabase): database is DrizzleDatabase {
 }
 
 function drizzleTransact(database: DrizzleDatabase): Transact<unknown> {
-  return async <Result>(work: (tx: unknown) => Promise<Result>) => {
+  return async <Result>(
+    work: (tx: unknown, opened: Row | undefined) => Promise<Result>,
+    { opening }: TransactOptions = {},
+  ) => {
     const { sql } = await import('drizzle-orm');
     const result = await database.transaction(async (tx) => {
-      const value = await work(tx);
+      const opened =
+        opening === undefined
+          ? []
+          : await (await recogniseTransaction(tx as DrizzleTransaction)).run(opening, []);
+      const value = await work(tx, opened[0]);
       await (tx as DrizzleTransaction).execute(sql.raw(COMMIT_DURABLY) as never);
       return value;
     });
@@ -109,11 +125,11 @@ function drizzleTransact(database: DrizzleDatabase): Transact<unknown> {
 }
 
 function poolTransact(pool: PgPool): Transact<PgClient> {
-  return async (work) => {
+  return async (work, { opening } = {}) => {
     const client = await pool.connect();
     try {
-      await client.query('BEGIN');
-      const result = await work(client);
+      const opened = await begin(client, opening);
+      const result = await work(client, opened);
       refuseEndedTransaction(client);
       await client.query(`${COMMIT_DURABLY}; COMMIT`);
       client.release();
@@ -123,6 +139,16 @@ function poolTransact(pool: PgPool): Transact<PgClient> {
       throw error;
     }
   };
+}
+
+/** One round trip; of several statements, `pg` answers with the results of all. */
+async function begin(client: PgClient, opening: string | undefined): Promise<Row | undefined> {
+  if (opening === undefined) {
+    await client.query('BEGIN');
+    return undefined;
+  }
+  const results = await client.query(`BEGIN; ${opening}`);
+  return (results as readonly { readonly rows?: readonly Row[] }[] | undefined)?.[1]?.rows?.[0];
 }
 
 async function rollBack(client: PgClient): Promise<void> {

@@ -72,15 +72,26 @@ export async function releaseConsumerLease(run: Run, lease: ConsumerLease): Prom
 
 /**
  * First statement of a transaction that has effects: whoever takes over finds it by this lock, ends it, and waits for its
- * end. It must come before the epoch is read (`LEASE_HELD`): a transaction that reads the old epoch is one that holds the lock.
+ * end. It must come before the epoch is read (`leaseHeld`): a transaction that reads the old epoch is one that holds the lock.
+ * To be followed by `afterEntry` with the row that it returns.
  */
+export function effectsEntry({ consumer, epoch }: ConsumerLease): string {
+  return `SELECT current_setting('transaction_isolation') AS isolation,
+            pg_advisory_xact_lock_shared(${effectsOf(consumer)}, ${epochKey(epoch)})`;
+}
+
+export async function afterEntry(
+  transaction: Transaction,
+  lease: ConsumerLease,
+  entered: Row | undefined,
+): Promise<void> {
+  if (entered?.isolation !== 'read committed') await requireUnchanged(transaction, lease);
+}
+
+/** Both, in a transaction that is open already. */
 export async function enterEffects(transaction: Transaction, lease: ConsumerLease): Promise<void> {
-  const rows = await transaction.run(
-    `SELECT current_setting('transaction_isolation') AS isolation,
-            pg_advisory_xact_lock_shared(${effectsOf(lease.consumer)}, ${epochKey(lease.epoch)})`,
-    [],
-  );
-  if (rows[0]?.isolation !== 'read committed') await requireUnchanged(transaction, lease);
+  const rows = await transaction.run(effectsEntry(lease), []);
+  await afterEntry(transaction, lease, rows[0]);
 }
 
 /**
@@ -148,8 +159,13 @@ function lockKey(consumer: string): number {
   return hash(`seat ${consumer}`);
 }
 
+/** Of the consumers of this process: it is asked for with every event. */
+const effectsKeys = new Map<string, number>();
+
 function effectsOf(consumer: string): number {
-  return hash(`effects ${consumer}`);
+  const key = effectsKeys.get(consumer) ?? hash(`effects ${consumer}`);
+  effectsKeys.set(consumer, key);
+  return key;
 }
 
 function hash(text: string): number {

@@ -57,6 +57,16 @@ test('a claim takes stretches of lines, each in order, and no more than it may',
   expect(await rig.schedule.claim(4)).toEqual([b2]);
 });
 
+test('who waits gets all that was offered at once, as far as it may take it', async () => {
+  const rig = createRig();
+  const [first, second] = [rig.schedule.claim(3), rig.schedule.claim(3)];
+  const [a1, b1, a2, c1] = rig.offer('a', 'b', 'a', 'c');
+  expect(await first).toEqual([a1, a2, b1]);
+  expect(await second).toEqual([c1]);
+  expect(rig.schedule.waiting).toBe(0);
+  expect(rig.onRoom).toHaveBeenCalledTimes(2);
+});
+
 test('a job that is not over keeps its place and its line waiting until it is due (S2)', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   try {

@@ -2,7 +2,7 @@ import { resolveLetter } from '../../dead-letters/consumer-letters.ts';
 import { forgetFailures } from '../../dead-letters/failures.ts';
 import { PostcommitError, withoutWrapper } from '../../errors.ts';
 import { recordNew } from '../../inbox/record.ts';
-import { enterEffects } from '../../lease/consumer-lease.ts';
+import { afterEntry, effectsEntry } from '../../lease/consumer-lease.ts';
 import { isOutageState, serverErrorOf } from '../../postgres/server-error.ts';
 import {
   recogniseTransaction,
@@ -43,22 +43,28 @@ export async function attemptEffects<Tx>(
   { consumer, jobs, work }: Effects<Tx>,
 ): Promise<EffectOutcome> {
   const progress: Progress = { at: 'record' };
+  const lease = jobs[0]?.lease;
+  const opening = lease && effectsEntry(lease);
   try {
-    return await transact<EffectOutcome>(async (tx) => {
-      const transaction = await recogniseTransaction(tx as TransactionHandle);
-      const fresh = await freshAmong(transaction, consumer, jobs);
-      if (fresh === undefined) return { kind: 'deposed' };
-      if (fresh.length === 0) return { kind: 'done', fresh: new Set() };
-      progress.at = 'handler';
-      await work(tx, fresh).catch((thrown: unknown) => {
-        progress.handlerError = thrown;
-        throw thrown;
-      });
-      progress.at = 'commit';
-      const eventIds = fresh.filter(({ tried }) => tried).map(({ event }) => event.id);
-      if (eventIds.length > 0) await forgetFailures(transaction, { consumer, eventIds });
-      return { kind: 'done', fresh: new Set(fresh) };
-    });
+    return await transact<EffectOutcome>(
+      async (tx, opened) => {
+        const transaction = await recogniseTransaction(tx as TransactionHandle);
+        if (lease !== undefined) await afterEntry(transaction, lease, opened);
+        const fresh = await freshAmong(transaction, consumer, jobs);
+        if (fresh === undefined) return { kind: 'deposed' };
+        if (fresh.length === 0) return { kind: 'done', fresh: new Set() };
+        progress.at = 'handler';
+        await work(tx, fresh).catch((thrown: unknown) => {
+          progress.handlerError = thrown;
+          throw thrown;
+        });
+        progress.at = 'commit';
+        const eventIds = fresh.filter(({ tried }) => tried).map(({ event }) => event.id);
+        if (eventIds.length > 0) await forgetFailures(transaction, { consumer, eventIds });
+        return { kind: 'done', fresh: new Set(fresh) };
+      },
+      { opening },
+    );
   } catch (thrown) {
     const error = withoutWrapper(thrown);
     if (!isDatabasesFault(progress, thrown)) return { kind: 'failed', error };
@@ -66,14 +72,16 @@ export async function attemptEffects<Tx>(
   }
 }
 
-/** Undefined: deposed. Of events with the same id, the first is fresh. */
+/**
+ * In a transaction that has entered under the lease, if there is one. Undefined: deposed. Of events with the same id, the
+ * first is fresh.
+ */
 export async function freshAmong(
   transaction: Transaction,
   consumer: string,
   jobs: readonly Job[],
 ): Promise<readonly Job[] | undefined> {
   const [{ lease, letter } = { lease: undefined, letter: undefined }] = jobs;
-  if (lease !== undefined) await enterEffects(transaction, lease);
   if (letter !== undefined) return (await resolveLetter(transaction, letter, lease)) ? jobs : [];
   const byId = new Map(jobs.toReversed().map((job) => [job.event.id, job]));
   // Of copies in one batch the last one's place: the row is needed until the stream has let go of it.

@@ -1,5 +1,6 @@
 import { parkLetterAgain, writeConsumerLetter } from '../../dead-letters/consumer-letters.ts';
 import { countFailure, type Failures, forgetFailures } from '../../dead-letters/failures.ts';
+import { enterEffects } from '../../lease/consumer-lease.ts';
 import { reasonOf } from '../../telemetry/reason.ts';
 import { inTransaction, type Transact } from '../database.ts';
 import type { ConsumerSettings } from '../options.ts';
@@ -64,6 +65,7 @@ async function bury<Tx>(
 ): Promise<FailureFate> {
   const { durable: consumer } = settings;
   return inTransaction<Tx, FailureFate>(transact, async (transaction) => {
+    if (job.lease !== undefined) await enterEffects(transaction, job.lease);
     const fresh = await freshAmong(transaction, consumer, [job]);
     if (fresh === undefined) {
       onDeposed(job);

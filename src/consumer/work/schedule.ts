@@ -51,11 +51,24 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
   const claimers: Claimer[] = [];
   const counts = { all: 0, claimed: 0, delayed: 0, bytes: 0 };
   let closed = false;
+  let handingOut = false;
 
   function enter(line: Line): void {
     ready.push(line);
-    const claimer = claimers.shift();
-    if (claimer !== undefined) claimer.give(take(claimer.atMost));
+    if (claimers.length === 0 || handingOut) return;
+    handingOut = true;
+    queueMicrotask(handOut);
+  }
+
+  /** When all that came with one packet was offered: given at once, the first of many would have a transaction to itself. */
+  function handOut(): void {
+    handingOut = false;
+    while (ready.length > 0) {
+      const claimer = claimers.shift();
+      if (claimer === undefined) return;
+      claimer.give(take(claimer.atMost));
+      onRoom();
+    }
   }
 
   /** Its head may have to wait for its time, and all behind it wait with it (S2). */
