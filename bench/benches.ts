@@ -1,9 +1,13 @@
 import type { Bench } from './context.ts';
 import { consoleOpen } from './scenarios/console.ts';
 import { drain } from './scenarios/drain.ts';
+import { lanes } from './scenarios/lanes.ts';
+import { orderings } from './scenarios/orderings.ts';
 
 /** In the order in which they run. */
 export const BENCHES: Readonly<Record<string, Bench>> = {
   drain,
+  orderings,
+  lanes,
   console: consoleOpen,
 };
