@@ -2,12 +2,16 @@ import type { Bench } from './context.ts';
 import { consoleOpen } from './scenarios/console.ts';
 import { drain } from './scenarios/drain.ts';
 import { lanes } from './scenarios/lanes.ts';
+import { memory } from './scenarios/memory.ts';
 import { orderings } from './scenarios/orderings.ts';
+import { sizes } from './scenarios/sizes.ts';
 
 /** In the order in which they run. */
 export const BENCHES: Readonly<Record<string, Bench>> = {
   drain,
   orderings,
+  sizes,
   lanes,
+  memory,
   console: consoleOpen,
 };
