@@ -1,6 +1,7 @@
 import type { Bench } from './context.ts';
 import { consoleOpen } from './scenarios/console.ts';
 import { drain } from './scenarios/drain.ts';
+import { footprint } from './scenarios/footprint.ts';
 import { lanes } from './scenarios/lanes.ts';
 import { memory } from './scenarios/memory.ts';
 import { orderings } from './scenarios/orderings.ts';
@@ -13,5 +14,6 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   sizes,
   lanes,
   memory,
+  footprint,
   console: consoleOpen,
 };

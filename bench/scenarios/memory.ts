@@ -1,7 +1,7 @@
 import { startNats } from '../../src/embedded/index.ts';
 import { sleep } from '../../src/lifecycle/abort.ts';
 import type { Bench, BenchContext } from '../context.ts';
-import { insertBacklog } from '../load/backlog.ts';
+import { insertBacklog } from '../load/numbered-backlog.ts';
 import { type BenchOutcome, type Faults, type Line, resultOf } from '../report/result.ts';
 import { watchMemory } from '../servers/memory-over-time.ts';
 import { startRelay } from '../servers/relay-process.ts';

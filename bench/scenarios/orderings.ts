@@ -1,5 +1,5 @@
 import type { Bench, BenchContext } from '../context.ts';
-import { insertBacklog } from '../load/backlog.ts';
+import { insertBacklog } from '../load/numbered-backlog.ts';
 import { type BenchOutcome, type Faults, resultOf } from '../report/result.ts';
 import { startRelay } from '../servers/relay-process.ts';
 import { openSite } from '../servers/site.ts';

@@ -1,5 +1,5 @@
 import type { Bench, BenchContext } from '../context.ts';
-import { insertBacklog } from '../load/backlog.ts';
+import { insertBacklog } from '../load/numbered-backlog.ts';
 import { publishFromMemory } from '../load/publish-from-memory.ts';
 import { type BenchOutcome, type Faults, type Plot, resultOf } from '../report/result.ts';
 import { median } from '../report/statistics.ts';

@@ -23,11 +23,12 @@ export async function insertBacklog(
   { pool, stream }: Pick<Site, 'pool' | 'stream'>,
   { count, bytes, subjects = [`${stream}.bench`], keys = 0 }: Backlog,
 ): Promise<void> {
+  const noise = NOISE.subarray(0, Math.min(NOISE_BYTES, bytes * (count + 1)));
   await pool.query(
     `insert into postcommit.outbox (subject, key, payload)
      select ($1::text[])[1 + i % cardinality($1)], case when $2 > 0 then 'key-' || i % $2 end,
-            substr($3::bytea, (1 + i * ${STRIDE} % (${NOISE_BYTES} - $4))::int, $4)
+            substr($3::bytea, (1 + i * ${STRIDE} % (length($3) - $4))::int, $4)
        from generate_series(0, $5::int8 - 1) i`,
-    [subjects, keys, NOISE, bytes, count],
+    [subjects, keys, noise, bytes, count],
   );
 }
