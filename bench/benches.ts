@@ -5,6 +5,7 @@ import { footprint } from './scenarios/footprint.ts';
 import { lanes } from './scenarios/lanes.ts';
 import { memory } from './scenarios/memory.ts';
 import { orderings } from './scenarios/orderings.ts';
+import { scale } from './scenarios/scale.ts';
 import { sizes } from './scenarios/sizes.ts';
 
 /** In the order in which they run. */
@@ -15,5 +16,6 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   lanes,
   memory,
   footprint,
+  scale,
   console: consoleOpen,
 };
