@@ -10,13 +10,13 @@ import { countFaults, waitForMessages } from '../servers/stream-facts.ts';
 
 /** So many that a relay takes about half a second. */
 const SIZES = [
-  { bytes: 64, label: '64B', count: 40_000 },
-  { bytes: 256, label: '256B', count: 40_000 },
-  { bytes: 1_024, label: '1KiB', count: 24_000 },
-  { bytes: 4_096, label: '4KiB', count: 12_000 },
-  { bytes: 16_384, label: '16KiB', count: 4_000 },
-  { bytes: 65_536, label: '64KiB', count: 1_200 },
-  { bytes: 262_144, label: '256KiB', count: 320 },
+  { bytes: 64, label: '64B', count: 30_000 },
+  { bytes: 256, label: '256B', count: 30_000 },
+  { bytes: 1_024, label: '1KiB', count: 18_000 },
+  { bytes: 4_096, label: '4KiB', count: 9_000 },
+  { bytes: 16_384, label: '16KiB', count: 3_000 },
+  { bytes: 65_536, label: '64KiB', count: 1_000 },
+  { bytes: 262_144, label: '256KiB', count: 256 },
 ] as const;
 
 /** What is not counted of each size: a publisher has just started, or comes from another size. */

@@ -4,8 +4,6 @@ import { processUsage } from './process-usage.ts';
 export interface MemoryOverTime extends AsyncDisposable {
   /** Seconds since the beginning, and MiB. */
   readonly points: readonly (readonly [seconds: number, residentMiB: number])[];
-  /** Highest look since a time of `performance.now()`. */
-  peakSince(sinceMs: number): number;
 }
 
 const EVERY_MS = 500;
@@ -23,10 +21,6 @@ export function watchMemory(pid: number): MemoryOverTime {
   }, EVERY_MS);
   return {
     points,
-    peakSince: (sinceMs) =>
-      Math.max(
-        ...points.filter(([s]) => s >= (sinceMs - startedAtMs) / 1_000).map(([, residentMiB]) => residentMiB),
-      ),
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       await looking;
