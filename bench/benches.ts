@@ -9,6 +9,12 @@ import { latency } from './scenarios/latency.ts';
 import { rivals } from './scenarios/rivals.ts';
 import { wal } from './scenarios/wal.ts';
 import { writers } from './scenarios/writers.ts';
+import { footprint } from './scenarios/footprint.ts';
+import { lanes } from './scenarios/lanes.ts';
+import { memory } from './scenarios/memory.ts';
+import { orderings } from './scenarios/orderings.ts';
+import { scale } from './scenarios/scale.ts';
+import { sizes } from './scenarios/sizes.ts';
 
 /** In the order in which they run. */
 export const BENCHES: Readonly<Record<string, Bench>> = {
@@ -21,5 +27,11 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   latency,
   consumers,
   failover,
+  orderings,
+  sizes,
+  lanes,
+  memory,
+  footprint,
+  scale,
   console: consoleOpen,
 };

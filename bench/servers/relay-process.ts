@@ -14,6 +14,8 @@ export interface RelayTarget {
 export interface RelayProcessOptions {
   /** `off`, or where it serves HTTP. Default `off`. */
   readonly http?: string;
+  /** Several streams instead of the target's, in `stream` ordering; the subjects of each begin with its name. */
+  readonly lanes?: readonly string[];
   /** Further settings, by their environment names. */
   readonly env?: Readonly<Record<string, string>>;
   /** Called for every line of its log. */
@@ -34,7 +36,7 @@ export interface RelayProcess extends AsyncDisposable {
 /** Resolves when it says that it is ready: it publishes, or stands by. */
 export async function startRelay(
   { url, natsUrl, stream }: RelayTarget,
-  { http = 'off', env = {}, onLine }: RelayProcessOptions = {},
+  { http = 'off', lanes, env = {}, onLine }: RelayProcessOptions = {},
 ): Promise<RelayProcess> {
   const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
   const child = spawn(process.execPath, [cli, 'relay'], {
@@ -42,8 +44,7 @@ export async function startRelay(
       ...process.env,
       DATABASE_URL: url,
       NATS_URL: natsUrl,
-      POSTCOMMIT_STREAM: stream,
-      POSTCOMMIT_SUBJECTS: `${stream}.>`,
+      ...(lanes === undefined ? only(stream) : several(lanes)),
       POSTCOMMIT_HTTP: http,
       ...env,
     },
@@ -66,3 +67,9 @@ export async function startRelay(
   };
   return { child, pid, atReady, usage: () => processUsage(pid), stop, [Symbol.asyncDispose]: stop };
 }
+
+const only = (stream: string) => ({ POSTCOMMIT_STREAM: stream, POSTCOMMIT_SUBJECTS: `${stream}.>` });
+
+const several = (streams: readonly string[]) => ({
+  POSTCOMMIT_LANES: JSON.stringify(streams.map((stream) => ({ stream, subjects: [`${stream}.>`] }))),
+});
