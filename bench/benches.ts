@@ -4,17 +4,17 @@ import { consoleOpen } from './scenarios/console.ts';
 import { consumers } from './scenarios/consumers.ts';
 import { drain } from './scenarios/drain.ts';
 import { failover } from './scenarios/failover.ts';
-import { gaps } from './scenarios/gaps.ts';
-import { latency } from './scenarios/latency.ts';
-import { rivals } from './scenarios/rivals.ts';
-import { wal } from './scenarios/wal.ts';
-import { writers } from './scenarios/writers.ts';
 import { footprint } from './scenarios/footprint.ts';
+import { gaps } from './scenarios/gaps.ts';
 import { lanes } from './scenarios/lanes.ts';
+import { latency } from './scenarios/latency.ts';
 import { memory } from './scenarios/memory.ts';
 import { orderings } from './scenarios/orderings.ts';
+import { rivals } from './scenarios/rivals.ts';
 import { scale } from './scenarios/scale.ts';
 import { sizes } from './scenarios/sizes.ts';
+import { wal } from './scenarios/wal.ts';
+import { writers } from './scenarios/writers.ts';
 
 /** In the order in which they run. */
 export const BENCHES: Readonly<Record<string, Bench>> = {
