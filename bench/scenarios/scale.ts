@@ -31,6 +31,8 @@ interface Run {
   readonly rate: number;
   /** Of its first and its last quarter. */
   readonly quarters: { readonly first: number; readonly last: number };
+  /** Of relay and servers together for each event: says what the rate cannot when others use the machine. */
+  readonly cpuMicros: number;
   readonly faults: Faults;
   readonly points: Line['points'];
 }
@@ -49,7 +51,7 @@ export const scale: Bench = {
         runs.get(variant)?.push(run);
         const { first, last } = run.quarters;
         context.note(
-          `scale ${i}/${rounds} ${variant.name}: ${Math.round(run.rate)} events/s, first quarter ${Math.round(first)}, last ${Math.round(last)}`,
+          `scale ${i}/${rounds} ${variant.name}: ${Math.round(run.rate)} events/s, first quarter ${Math.round(first)}, last ${Math.round(last)}, ${run.cpuMicros.toFixed(1)} us CPU an event`,
         );
       }
     }
@@ -75,10 +77,12 @@ async function measure(context: BenchContext, { count, pinned }: Variant): Promi
   for (let left = upTo; left > 0; left -= PORTION)
     await insertBacklog(site, { count: Math.min(left, PORTION), bytes: PAYLOAD_BYTES });
   await site.pool.query('checkpoint');
-  await using _relay = await startRelay(site);
+  await using relay = await startRelay(site);
+  const cpuBefore = relay.atReady.cpuMicros + (await serverMicros(context));
   const { natsUrl, stream } = site;
   // Slower than 10,000 events a second it is not worth waiting for.
   await waitForMessages(natsUrl, { stream, count: upTo, timeoutMs: 30_000 + upTo / 10 });
+  const cpuAfter = (await relay.usage()).cpuMicros + (await serverMicros(context));
   const timesMs: number[] = [];
   const faults = await readStored(natsUrl, { stream, upTo, onMessage: (_, atMs) => timesMs.push(atMs) });
   const counted = timesMs.slice(WARM_UP);
@@ -86,9 +90,15 @@ async function measure(context: BenchContext, { count, pinned }: Variant): Promi
   return {
     rate: rateOf(counted, { warmUp: 0 }),
     quarters: { first: quarter(0), last: quarter((count * 3) / 4) },
+    cpuMicros: (cpuAfter - cpuBefore) / upTo,
     faults,
     points: overTime(timesMs),
   };
+}
+
+async function serverMicros({ serverCpu }: BenchContext): Promise<number> {
+  const { postgresMicros, natsMicros } = await serverCpu();
+  return postgresMicros + natsMicros;
 }
 
 /** Keeps what dies from being removed, and every later snapshot from looking like nobody works. */
@@ -132,7 +142,13 @@ function outcomeOf(variants: readonly Variant[], runsOf: (variant: Variant) => r
     values: largest === undefined ? [] : runsOf(largest).map(({ quarters }) => quarters[quarter]),
   });
   const lasting = { ...quartersOf('last'), unit: 'events/s', against: quartersOf('first'), target };
-  return { results: [...results, resultOf(lasting)], plots: plotsOf(variants, runsOf) };
+  const cpu = (variant: Variant | undefined) => ({
+    name: `${variant?.name}-cpu-per-event`,
+    values: variant === undefined ? [] : runsOf(variant).map(({ cpuMicros }) => cpuMicros),
+  });
+  const comparison = largest === hundred ? {} : { against: cpu(hundred) };
+  const effort = { ...cpu(largest), unit: 'us', ...comparison };
+  return { results: [...results, resultOf(lasting), resultOf(effort)], plots: plotsOf(variants, runsOf) };
 }
 
 function plotsOf(variants: readonly Variant[], runsOf: (variant: Variant) => readonly Run[]): Plot[] {
