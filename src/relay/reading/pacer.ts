@@ -3,6 +3,7 @@ import type { Holders } from '../../outbox/holders.ts';
 import { type ParkingFlag, parkIfLeading, unparkIfLeading } from '../../outbox/parking.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
+import { createCadence } from './cadence.ts';
 
 /**
  * When to look next. While events flow the relay polls and writers pay nothing; when they stop it parks, and writers
@@ -41,7 +42,9 @@ export interface PacerOptions {
   readonly mayPark: () => boolean;
 }
 
-const POLL_MS = 2;
+/** While more may come at any moment. */
+const POLL_SOON_MS = 8;
+/** An idle relay that may not park looks this often. */
 const POLL_MAX_MS = 25;
 /** Quiet for this long, the relay parks. */
 const PARK_AFTER_MS = 150;
@@ -69,7 +72,8 @@ export function createPacer(options: PacerOptions): Pacer {
   let sweptAtMs = 0;
   let sweeping = false;
   let parkNotBeforeMs = 0;
-  let pollMs = POLL_MS;
+  let pollMs = 0;
+  const cadence = createCadence();
 
   /** Raises or renews the flag. `doubtful`: someone else moved it, or it lapsed in between (P2). */
   async function raise(): Promise<'raised' | 'doubtful' | 'never' | 'fenced'> {
@@ -89,7 +93,7 @@ export function createPacer(options: PacerOptions): Pacer {
     phase = { kind: 'awake' };
     flag = 0;
     quietSinceMs = null;
-    pollMs = POLL_MS;
+    pollMs = cadence.intervalMs;
     return !wasUp || (await unparkIfLeading(session, epoch)) ? 'look' : 'fenced';
   }
 
@@ -156,16 +160,19 @@ export function createPacer(options: PacerOptions): Pacer {
 
   async function poll(seen: Seen, signal: AbortSignal): Promise<'look' | 'fenced'> {
     const now = performance.now();
+    cadence.looked(seen.events, now);
     if (seen.events > 0 || !seen.calm) {
       quietSinceMs = null;
-      pollMs = POLL_MS;
+      pollMs = cadence.intervalMs;
     } else {
       quietSinceMs ??= now;
-      if (now - quietSinceMs >= PARK_AFTER_MS && now >= parkNotBeforeMs && mayPark()) return startParking();
-      pollMs = Math.min(pollMs * 1.5, POLL_MAX_MS);
+      const quiet = now - quietSinceMs >= PARK_AFTER_MS;
+      if (quiet && now >= parkNotBeforeMs && mayPark()) return startParking();
+      pollMs = Math.min(pollMs * 1.5, quiet ? POLL_MAX_MS : POLL_SOON_MS);
     }
     metrics.wakeups.inc({ source: 'poll' });
-    if (!seen.cut) await wakeUp.wait(pollMs, signal);
+    if (!seen.cut) await wakeUp.wait(cadence.restMs(pollMs, now), signal);
+    cadence.started(performance.now());
     return 'look';
   }
 
