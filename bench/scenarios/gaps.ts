@@ -25,7 +25,7 @@ interface Run {
 /** What transactions that stay open cost the relay: as a drain rate, and for each poll. */
 export const gaps: Bench = {
   summary:
-    'draining beside a transaction of 100,000 events and beside a held snapshot, polls beside uncommitted rows',
+    'draining beside a transaction of 100,000 events and a held snapshot; polls beside uncommitted rows',
   async run(context) {
     const runs: Run[] = [];
     for (let i = 1; i <= context.runs; i++) {
