@@ -11,6 +11,9 @@ interface Run {
   readonly cpuMicrosPerEvent: number;
   readonly peakMiB: number;
   readonly faults: Faults;
+  /** What the servers take for an event meanwhile; 0 where nobody looked. */
+  readonly postgresMicros: number;
+  readonly natsMicros: number;
 }
 
 const PAYLOAD_BYTES = 256;
@@ -96,6 +99,16 @@ function outcomeOf(runsOf: (variant: Variant) => readonly Run[]): BenchOutcome {
         values: cpu('relay'),
         target: { at: 'most', value: 12 },
       }),
+      resultOf({
+        name: 'postgres-cpu-per-event',
+        unit: 'us',
+        values: runsOf('relay').map(({ postgresMicros }) => postgresMicros),
+      }),
+      resultOf({
+        name: 'nats-cpu-per-event',
+        unit: 'us',
+        values: runsOf('relay').map(({ natsMicros }) => natsMicros),
+      }),
       resultOf({ name: 'stock-client-cpu-per-event', unit: 'us', values: cpu('stock-client') }),
       resultOf({
         name: 'relay-memory-peak',
@@ -115,9 +128,13 @@ async function drainBacklog(context: BenchContext, { name, count }: Omit<Task, '
   );
   await site.pool.query('checkpoint');
   await using relay = await startRelay(site);
+  const before = await context.serverCpu();
   await waitForMessages(site.natsUrl, { stream: name, count, timeoutMs: DRAIN_TIMEOUT_MS });
+  const after = await context.serverCpu();
   const usage = await relay.usage();
   return {
+    postgresMicros: (after.postgresMicros - before.postgresMicros) / count,
+    natsMicros: (after.natsMicros - before.natsMicros) / count,
     ...(await storedOf(site, 'Postcommit-Position', count)),
     cpuMicrosPerEvent: (usage.cpuMicros - relay.atReady.cpuMicros) / count,
     peakMiB: usage.peakMiB,
@@ -133,6 +150,8 @@ async function fromMemory({ natsUrl }: BenchContext, { variant, name, count }: T
     bytes: PAYLOAD_BYTES,
   });
   return {
+    postgresMicros: 0,
+    natsMicros: 0,
     ...(await storedOf({ natsUrl, stream: name }, 'Bench-Number', count)),
     cpuMicrosPerEvent: published.cpuMicros / count,
     peakMiB: published.residentMiB,
