@@ -42,14 +42,17 @@ export type TransactionOf<Database> = Database extends DrizzleDatabase
  * only if the rollback after it succeeded.
  */
 export type Transact<Tx> = <Result>(
-  work: (tx: Tx, opened: Row | undefined) => Promise<Result>,
+  work: (tx: Tx, opened: Opened) => Promise<Result>,
   options?: TransactOptions,
 ) => Promise<Result>;
 
 export interface TransactOptions {
-  /** The first statement, without parameters: it goes out together with BEGIN. The work gets the row that it returns. */
-  readonly opening?: string | undefined;
+  /** The first statements, without parameters: they go out together with BEGIN. The work gets the rows that they return. */
+  readonly opening?: readonly string[];
 }
+
+/** The rows of each opening statement. */
+export type Opened = readonly (readonly Row[])[];
 
 // Said at the end: the value at COMMIT counts, and in a transaction that failed (a handler swallowed the error)
 // this statement fails too, where COMMIT alone would quietly roll back.
@@ -107,16 +110,15 @@ function isDrizzle(database: ConsumerDatabase): database is DrizzleDatabase {
 
 function drizzleTransact(database: DrizzleDatabase): Transact<unknown> {
   return async <Result>(
-    work: (tx: unknown, opened: Row | undefined) => Promise<Result>,
-    { opening }: TransactOptions = {},
+    work: (tx: unknown, opened: Opened) => Promise<Result>,
+    { opening = [] }: TransactOptions = {},
   ) => {
     const { sql } = await import('drizzle-orm');
     const result = await database.transaction(async (tx) => {
-      const opened =
-        opening === undefined
-          ? []
-          : await (await recogniseTransaction(tx as DrizzleTransaction)).run(opening, []);
-      const value = await work(tx, opened[0]);
+      const { run } = await recogniseTransaction(tx as DrizzleTransaction);
+      const opened: (readonly Row[])[] = [];
+      for (const statement of opening) opened.push(await run(statement, []));
+      const value = await work(tx, opened);
       await (tx as DrizzleTransaction).execute(sql.raw(COMMIT_DURABLY) as never);
       return value;
     });
@@ -125,7 +127,7 @@ function drizzleTransact(database: DrizzleDatabase): Transact<unknown> {
 }
 
 function poolTransact(pool: PgPool): Transact<PgClient> {
-  return async (work, { opening } = {}) => {
+  return async (work, { opening = [] } = {}) => {
     const client = await pool.connect();
     try {
       const opened = await begin(client, opening);
@@ -142,13 +144,10 @@ function poolTransact(pool: PgPool): Transact<PgClient> {
 }
 
 /** One round trip; of several statements, `pg` answers with the results of all. */
-async function begin(client: PgClient, opening: string | undefined): Promise<Row | undefined> {
-  if (opening === undefined) {
-    await client.query('BEGIN');
-    return undefined;
-  }
-  const results = await client.query(`BEGIN; ${opening}`);
-  return (results as readonly { readonly rows?: readonly Row[] }[] | undefined)?.[1]?.rows?.[0];
+async function begin(client: PgClient, opening: readonly string[]): Promise<Opened> {
+  const results: unknown = await client.query(['BEGIN', ...opening].join('; '));
+  if (!Array.isArray(results)) return []; // Of BEGIN alone.
+  return (results as readonly { readonly rows: readonly Row[] }[]).slice(1).map(({ rows }) => rows);
 }
 
 async function rollBack(client: PgClient): Promise<void> {

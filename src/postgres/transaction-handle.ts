@@ -51,6 +51,8 @@ async function drizzleTransaction(handle: DrizzleTransaction): Promise<Transacti
   const { sql } = await import('drizzle-orm');
   return {
     async run(text, values) {
+      // Without values, dollars are its own.
+      if (values.length === 0) return rowsOf(await handle.execute(sql.raw(text) as never));
       const pieces = text.split(/\$(\d+)/);
       const chunks = pieces.map((piece, i) =>
         i % 2 === 0 ? sql.raw(piece) : sql.param(values[Number(piece) - 1]),

@@ -1,7 +1,7 @@
 import { drizzle } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type InboxRecord, recordNew } from '../../src/inbox/record.ts';
+import { type InboxRecord, judgeRecord, recordNew, recordText } from '../../src/inbox/record.ts';
 import { recogniseTransaction, type TransactionHandle } from '../../src/postgres/transaction-handle.ts';
 import { createMigratedDatabase, type ScratchDatabase } from '../support/services.ts';
 
@@ -136,4 +136,36 @@ test('the SQL function for other languages answers the same', async () => {
   const places = await pool.query(`SELECT sequence FROM postcommit.inbox WHERE consumer = 'd'`);
   expect(places.rows).toEqual([{ sequence: '9' }]);
   expect(await recordOne({ consumer: 'd', eventId: 'e' })).toBe(false);
+});
+
+test('said in one text, a record says the same; what no text can say is left to parameters', async () => {
+  const options = { consumer: `con'sumer`, events: [{ eventId: "a'b\\c $1", stream: 's"', sequence: 7 }] };
+  const many = { ...options, events: [...options.events, { eventId: 'second', stream: 's"', sequence: 8 }] };
+  await inTransaction(async (client) => {
+    const transaction = await recogniseTransaction(client);
+    const { rows } = await client.query(recordText(options) ?? '');
+    expect(await judgeRecord(transaction, options, rows)).toEqual({
+      kind: 'recorded',
+      fresh: new Set(["a'b\\c $1"]),
+    });
+    const second = await client.query(recordText(many) ?? '');
+    expect(await judgeRecord(transaction, many, second.rows)).toEqual({
+      kind: 'recorded',
+      fresh: new Set(['second']),
+    });
+    const again = await client.query(recordText(options) ?? '');
+    expect(await judgeRecord(transaction, options, again.rows)).toEqual({
+      kind: 'recorded',
+      fresh: new Set(),
+    });
+  });
+  const nul = { consumer: 'c', events: [{ eventId: 'a\0b', stream: 's', sequence: 1 }] };
+  expect(recordText(nul)).toBeUndefined();
+  const { rows } = await pool.query(
+    'select consumer, event_id, stream, sequence::int from postcommit.inbox order by sequence',
+  );
+  expect(rows).toEqual([
+    { consumer: `con'sumer`, event_id: "a'b\\c $1", stream: 's"', sequence: 7 },
+    { consumer: `con'sumer`, event_id: 'second', stream: 's"', sequence: 8 },
+  ]);
 });

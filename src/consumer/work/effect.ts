@@ -1,7 +1,7 @@
 import { resolveLetter } from '../../dead-letters/consumer-letters.ts';
 import { forgetFailures } from '../../dead-letters/failures.ts';
 import { PostcommitError, withoutWrapper } from '../../errors.ts';
-import { recordNew } from '../../inbox/record.ts';
+import { judgeRecord, type Recorded, type RecordOptions, recordNew, recordText } from '../../inbox/record.ts';
 import { afterEntry, effectsEntry } from '../../lease/consumer-lease.ts';
 import { isOutageState, serverErrorOf } from '../../postgres/server-error.ts';
 import {
@@ -44,13 +44,20 @@ export async function attemptEffects<Tx>(
 ): Promise<EffectOutcome> {
   const progress: Progress = { at: 'record' };
   const lease = jobs[0]?.lease;
-  const opening = lease && effectsEntry(lease);
+  const entry = lease === undefined ? [] : [effectsEntry(lease)];
+  // A dead letter is resolved instead, and what cannot be said without parameters is recorded by a statement of its own.
+  const record = jobs.some(({ letter }) => letter !== undefined) ? undefined : recordOf(consumer, jobs);
+  const text = record && recordText(record);
   try {
     return await transact<EffectOutcome>(
       async (tx, opened) => {
         const transaction = await recogniseTransaction(tx as TransactionHandle);
-        if (lease !== undefined) await afterEntry(transaction, lease, opened);
-        const fresh = await freshAmong(transaction, consumer, jobs);
+        if (lease !== undefined) await afterEntry(transaction, lease, opened[0]?.[0]);
+        const rows = text === undefined ? undefined : opened[entry.length];
+        const fresh =
+          record === undefined || rows === undefined
+            ? await freshAmong(transaction, consumer, jobs)
+            : freshBy(await judgeRecord(transaction, record, rows), jobs);
         if (fresh === undefined) return { kind: 'deposed' };
         if (fresh.length === 0) return { kind: 'done', fresh: new Set() };
         progress.at = 'handler';
@@ -63,7 +70,7 @@ export async function attemptEffects<Tx>(
         if (eventIds.length > 0) await forgetFailures(transaction, { consumer, eventIds });
         return { kind: 'done', fresh: new Set(fresh) };
       },
-      { opening },
+      { opening: text === undefined ? entry : [...entry, text] },
     );
   } catch (thrown) {
     const error = withoutWrapper(thrown);
@@ -83,16 +90,27 @@ export async function freshAmong(
 ): Promise<readonly Job[] | undefined> {
   const [{ lease, letter } = { lease: undefined, letter: undefined }] = jobs;
   if (letter !== undefined) return (await resolveLetter(transaction, letter, lease)) ? jobs : [];
-  const byId = new Map(jobs.toReversed().map((job) => [job.event.id, job]));
+  return freshBy(await recordNew(transaction, recordOf(consumer, jobs)), jobs);
+}
+
+function recordOf(consumer: string, jobs: readonly Job[]): RecordOptions {
   // Of copies in one batch the last one's place: the row is needed until the stream has let go of it.
   const last = new Map(jobs.map(({ event }) => [event.id, event.sequence]));
-  const events = [...byId].map(([eventId, { event }]) => ({
+  const events = [...firstById(jobs)].map(([eventId, { event }]) => ({
     eventId,
     stream: event.stream,
     sequence: Math.max(event.sequence, last.get(eventId) ?? 0),
   }));
-  const recorded = await recordNew(transaction, { consumer, events, lease });
+  return { consumer, events, lease: jobs[0]?.lease };
+}
+
+function firstById(jobs: readonly Job[]): ReadonlyMap<string, Job> {
+  return new Map(jobs.toReversed().map((job) => [job.event.id, job]));
+}
+
+function freshBy(recorded: Recorded, jobs: readonly Job[]): readonly Job[] | undefined {
   if (recorded.kind === 'deposed') return undefined;
+  const byId = firstById(jobs);
   return jobs.filter((job) => byId.get(job.event.id) === job && recorded.fresh.has(job.event.id));
 }
 
