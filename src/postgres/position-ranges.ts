@@ -18,6 +18,29 @@ export function formatMultirange(ranges: PositionRanges): string {
   return `{${parts.join(',')}}`;
 }
 
+const RANGE_BYTES = 25;
+const UPPER_EXCLUDED = 0x02;
+
+/** The same as PostgreSQL receives it in binary, which costs it a fifth of reading the text. */
+export function encodeMultirange(ranges: PositionRanges): Buffer {
+  const encoded = Buffer.allocUnsafe(4 + (ranges.length / 2) * (4 + RANGE_BYTES));
+  let offset = encoded.writeInt32BE(ranges.length / 2, 0);
+  for (let i = 0; i < ranges.length; i += 2) {
+    offset = encoded.writeInt32BE(RANGE_BYTES, offset);
+    offset = encoded.writeUInt8(UPPER_EXCLUDED, offset);
+    offset = writePosition(encoded, at(ranges, i), offset);
+    offset = writePosition(encoded, at(ranges, i + 1) + 1, offset);
+  }
+  return encoded;
+}
+
+/** An int8 behind its length. */
+function writePosition(encoded: Buffer, position: number, offset: number): number {
+  const high = Math.floor(position / 2 ** 32);
+  const behind = encoded.writeInt32BE(high, encoded.writeInt32BE(8, offset));
+  return encoded.writeUInt32BE(position - high * 2 ** 32, behind);
+}
+
 /** Ranges of sorted positions. */
 export function rangesOf(positions: readonly number[]): number[] {
   const ranges: number[] = [];
