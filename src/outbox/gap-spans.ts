@@ -1,9 +1,8 @@
 import type { PositionRanges } from '../postgres/position-ranges.ts';
 
 /**
- * Gaps as a read looks into them. A range of the index is walked for each span, so gaps that lie closely together share
- * one: walking over a row that is no gap costs a tenth of finding the way to the next gap, and much less where several
- * leaves are searched. What of a shared span is gap is told by a bit for each position.
+ * Gaps as a read looks into them: it walks one range of each leaf's index for a span, so gaps that lie closely together share
+ * one. Which positions of a shared span are gaps is told by a bit for each.
  */
 export interface GapSpans {
   /** Sorted and disjoint. */
@@ -15,19 +14,22 @@ export interface GapSpans {
   readonly bits: Buffer | null;
 }
 
-/** A gap this near to the one before shares its span. */
-const NEAR = 8;
+/** Walking over so many rows that are in no gap costs as much as starting on a span. Measured: 0.15 us a row. */
+const ROWS_A_SPAN = 5;
+/** The same for each leaf that is searched: 0.5 us. */
+const ROWS_A_LEAF = 3;
 /** A wider gap pays for its own way, and would take a bit for each of its positions. */
 const WIDE = 64;
 
-/** Of sorted, disjoint ranges. */
-export function spansOf(gaps: PositionRanges): GapSpans {
+/** Of sorted, disjoint ranges, to be searched in so many leaves. */
+export function spansOf(gaps: PositionRanges, leaves: number): GapSpans {
+  const near = ROWS_A_SPAN + ROWS_A_LEAF * leaves;
   const low: number[] = [];
   const high: number[] = [];
   const origin: (number | null)[] = [];
   let bitCount = 0;
   for (let i = 0; i < gaps.length; ) {
-    const end = endOfSpan(gaps, i);
+    const end = endOfSpan(gaps, i, near);
     const [from, to] = [gaps[i] as number, gaps[end - 1] as number];
     low.push(from);
     high.push(to);
@@ -40,11 +42,11 @@ export function spansOf(gaps: PositionRanges): GapSpans {
 }
 
 /** Where in the flat ranges the span that begins at `start` is over. */
-function endOfSpan(gaps: PositionRanges, start: number): number {
+function endOfSpan(gaps: PositionRanges, start: number, near: number): number {
   let end = start + 2;
   if (isWide(gaps, start)) return end;
-  while (end < gaps.length && (gaps[end] as number) - (gaps[end - 1] as number) <= NEAR && !isWide(gaps, end))
-    end += 2;
+  for (; end < gaps.length && !isWide(gaps, end); end += 2)
+    if ((gaps[end] as number) - (gaps[end - 1] as number) > near) break;
   return end;
 }
 

@@ -183,7 +183,7 @@ function readStatement(request: ReadRequest, sizes: Sizes): Statement {
     }::text, ${strays === null ? 'null' : straysAmong(segments, parameter(strays.from, 'int8'), parameter(strays.to, 'int8'))},
     null, null::bytea, null::float8`;
   const sources: string[] = [];
-  const spans = spansOf(gaps);
+  const spans = spansOf(gaps, segments.length);
   if (gaps.length > 0) sources.push(inSpans(spans, { segments, limit, parameter }));
   if (!gapsOnly) sources.push(lowest(segments, `position > ${parameter(cursor, 'int8')}`, limit));
   const events = sizes === 'small' ? smallOf(sources, limit) : measuredOf(sources, limit);
