@@ -67,6 +67,8 @@ export interface Look {
   /** The batch row's `open_from`: lowest gap once this look is accepted, else `readTo + 1`. */
   readonly openFrom: number;
   readonly gaps: GapLook;
+  /** It had to be repeated, since a transaction has ended whose gaps were left out. */
+  readonly gateOpened: boolean;
   readonly result: ReadResult;
   /** The listings before it (R4). */
   readonly listings: number;
@@ -82,6 +84,8 @@ export interface CaptureStart {
 /** A listing looks at every lock of the server. With many gaps it pays to do it sooner. */
 const LIST_EVERY_MS = 250;
 const LIST_MANY_EVERY_MS = 50;
+/** Until it is listed that the holder of a gate has ended, every look is made twice, and looks into all gaps. */
+const LIST_OPENED_EVERY_MS = 5;
 const MANY_GAPS = 100;
 const READ_LIMIT = 1_000;
 const READ_LIMIT_MANY_GAPS = 8_000;
@@ -109,6 +113,7 @@ function captureFrom(session: Session, place: Place): Capture {
   let { cursor, currentSegment } = place;
   let [cutBefore, large] = [false, false];
   let listedAtMs = Number.NEGATIVE_INFINITY;
+  let gateOpened = false;
   let listings = 0;
   /** The listings before the last look. */
   let lookedAfter = 0;
@@ -119,7 +124,7 @@ function captureFrom(session: Session, place: Place): Capture {
       const listedSince = listed !== lookedAfter;
       lookedAfter = listed;
       const before = { cursor, cutBefore, large, listedSince };
-      const { look, result } = await readWhole({ session, gaps, segments, ...before });
+      const { look, result, opened } = await readWhole({ session, gaps, segments, ...before });
       large = result.large;
       const readTo = reach({ look, result, cursor });
       const openFrom = lowestGap({ gaps, result, cursor, readTo });
@@ -129,6 +134,7 @@ function captureFrom(session: Session, place: Place): Capture {
         readTo,
         openFrom,
         gaps: look,
+        gateOpened: opened,
         result,
         listings: listed,
       };
@@ -137,6 +143,7 @@ function captureFrom(session: Session, place: Place): Capture {
       const { result, readTo, listings: listed } = look;
       if (listed !== listings) throw new Error('the holders were listed during a look'); // R4
       absorb(gaps, look, cursor);
+      gateOpened ||= look.gateOpened;
       cursor = readTo;
       currentSegment = result.segment;
       segments.current(result.segment);
@@ -146,6 +153,7 @@ function captureFrom(session: Session, place: Place): Capture {
       listings++;
       const holders = await listHolders(session);
       listedAtMs = performance.now();
+      gateOpened = false;
       gaps.listed(holders);
       segments.listed(holders);
       await measureLeft(session, segments);
@@ -154,8 +162,7 @@ function captureFrom(session: Session, place: Place): Capture {
     },
     listingDue(nowMs) {
       if (gaps.count === 0 && !segments.retiring) return false;
-      const every = gaps.count > MANY_GAPS ? LIST_MANY_EVERY_MS : LIST_EVERY_MS;
-      return nowMs - listedAtMs >= every;
+      return nowMs - listedAtMs >= listEveryMs(gaps, gateOpened);
     },
     addSegment: (segment) => segments.add(segment),
     reopen: (leaves) => reopenPassed({ gaps, segments, cursor }, leaves),
@@ -172,6 +179,11 @@ function captureFrom(session: Session, place: Place): Capture {
       };
     },
   };
+}
+
+function listEveryMs({ count }: Gaps, gateOpened: boolean): number {
+  if (gateOpened) return LIST_OPENED_EVERY_MS;
+  return count > MANY_GAPS ? LIST_MANY_EVERY_MS : LIST_EVERY_MS;
 }
 
 interface ReadContext {
@@ -225,15 +237,19 @@ export function absorb(
 }
 
 /** Repeats the read while its own snapshot shows that it left something out. */
-async function readWhole(context: ReadContext): Promise<{ look: GapLook; result: ReadResult }> {
+async function readWhole(
+  context: ReadContext,
+): Promise<{ look: GapLook; result: ReadResult; opened: boolean }> {
+  let opened = false;
   for (let everything = false, reads = 0; reads <= SEGMENTS.length + 1; everything = true, reads++) {
     const read = await readOnce(context, everything);
     const { segment, straySegments, gateOpened } = read.result;
+    opened ||= gateOpened;
     const leftOut = straySegments.filter((stray) => !read.segments.includes(stray));
     const elsewhere = !read.segments.includes(segment);
     if (elsewhere) context.segments.add(segment);
     for (const stray of leftOut) context.segments.revive(stray);
-    if (!elsewhere && leftOut.length === 0 && !gateOpened) return read;
+    if (!elsewhere && leftOut.length === 0 && !gateOpened) return { ...read, opened };
   }
   throw new Error('a look found other leaves again and again');
 }

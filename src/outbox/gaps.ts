@@ -3,6 +3,7 @@ import {
   includes,
   type PositionRanges,
   sizeOf,
+  splitAt,
   unionOf,
   without,
 } from '../postgres/position-ranges.ts';
@@ -19,7 +20,8 @@ import type { Holder, Holders } from './holders.ts';
  *   C3  A gap may be gated while the read's own snapshot shows all its holders in progress, and only if a read has
  *       looked into it since the last departure from its holders.
  *   C4  Gaps are disjoint.
- * Cohorts with the same holders are merged, so that work per read depends on the holders, not on the gaps.
+ * Cohorts with the same holders are merged, so that work per read depends on the holders, not on the gaps; but what is
+ * still to be looked into stays apart from what need not be, or new gaps would open the gates of all.
  */
 export interface Gaps {
   /** A read passed these positions without seeing them. */
@@ -117,19 +119,14 @@ function gapsOf(initial: Cohort[]): Gaps {
         cohorts: open,
       };
     },
-    looked(look, upTo, found) {
-      for (const cohort of look.cohorts) lookedInto(cohort, upTo, found);
-      cohorts = cohorts.filter((cohort) => cohort.ranges.length > 0);
+    looked({ cohorts: seen }, upTo, found) {
+      if ((found.at(-1) ?? upTo) > upTo) throw new Error('a look found what lies beyond it'); // C4: it would stay open.
+      cohorts = cohorts
+        .flatMap((cohort) => (seen.includes(cohort) ? lookedInto(cohort, upTo, found) : [cohort]))
+        .filter(({ ranges }) => ranges.length > 0);
     },
     has: (position) => cohorts.some(({ ranges }) => includes(ranges, position)),
-    fork: () =>
-      gapsOf(
-        cohorts.map(({ ranges, holders, looked }) => ({
-          ranges: [...ranges],
-          holders: holders === null ? null : new Map(holders),
-          looked,
-        })),
-      ),
+    fork: () => gapsOf(cohorts.map(copyOf)),
     get count() {
       return cohorts.reduce((sum, cohort) => sum + cohort.ranges.length / 2, 0);
     },
@@ -167,30 +164,30 @@ function updateHolders(cohort: Cohort, listing: Holders): void {
   }
 }
 
+/** But for those whose gate must not be shut yet (C3): of many gaps, only the new ones are looked into. */
 function mergeAlike(cohorts: readonly Cohort[]): Cohort[] {
   const groups = new Map<string, Cohort[]>();
   for (const cohort of cohorts) {
-    const key = [...(cohort.holders?.keys() ?? [])].sort().join(' ');
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [cohort]);
+    const { holders, looked } = cohort;
+    const key = [...(holders?.keys() ?? [])].sort().join(' ');
+    const group = groups.get(`${looked} ${key}`);
+    if (group === undefined) groups.set(`${looked} ${key}`, [cohort]);
     else group.push(cohort);
   }
   return [...groups.values()].map((group) => {
     const [first] = group;
     if (first === undefined || group.length === 1) return first as Cohort;
-    return {
-      ranges: unionOfDisjoint(group),
-      holders: first.holders,
-      looked: group.every((cohort) => cohort.looked),
-    };
+    return { ...first, ranges: unionOfDisjoint(group) };
   });
 }
 
 /** C4: an overlap would plan an event twice, and nothing further down would refuse it. */
 function unionOfDisjoint(cohorts: readonly Cohort[]): number[] {
-  const union = unionOf(cohorts.map((cohort) => cohort.ranges));
-  const sum = cohorts.reduce((total, cohort) => total + sizeOf(cohort.ranges), 0);
-  if (sizeOf(union) !== sum) throw new Error('gaps overlap: a position would be planned twice');
+  const sets = cohorts.map(({ ranges }) => ranges).sort(([a = 0], [b = 0]) => a - b);
+  const union = unionOf(sets);
+  const apart = sets.every(([from = 0], i) => i === 0 || from > (sets[i - 1]?.at(-1) ?? 0));
+  if (!apart && sizeOf(union) !== sets.reduce((total, set) => total + sizeOf(set), 0))
+    throw new Error('gaps overlap: a position would be planned twice');
   return union;
 }
 
@@ -215,18 +212,14 @@ function extentOf(cohorts: readonly Cohort[]): { from: number; to: number } | nu
   return edges.length === 0 ? null : { from: Math.min(...edges), to: Math.max(...edges) };
 }
 
-function lookedInto(cohort: Cohort, upTo: number, found: readonly number[]): void {
-  const { rest } = without(cohort.ranges, found);
-  cohort.ranges = isClosing(cohort) ? above(rest, upTo) : rest; // C1
-  cohort.looked = (cohort.ranges.at(-1) ?? 0) <= upTo;
+/** What is left of a cohort; the part that the look did not reach is one of its own, which is still to be looked into. */
+function lookedInto(cohort: Cohort, upTo: number, found: readonly number[]): Cohort[] {
+  const { reached, beyond } = splitAt(cohort.ranges, upTo);
+  const rest = copyOf({ ...cohort, ranges: beyond, looked: false });
+  if (isClosing(cohort)) return [rest]; // C1
+  return [{ ...cohort, ranges: without(reached, found).rest, looked: true }, rest];
 }
 
-function above(ranges: PositionRanges, limit: number): number[] {
-  const rest: number[] = [];
-  for (let i = 0; i < ranges.length; i += 2) {
-    const from = ranges[i] as number;
-    const to = ranges[i + 1] as number;
-    if (to > limit) rest.push(Math.max(from, limit + 1), to);
-  }
-  return rest;
+function copyOf({ ranges, holders, looked }: Cohort): Cohort {
+  return { ranges: [...ranges], holders: holders === null ? null : new Map(holders), looked };
 }

@@ -2,6 +2,7 @@ import type { StoredEvent } from '../event.ts';
 import type { Columns } from '../postgres/columns.ts';
 import type { PositionRanges } from '../postgres/position-ranges.ts';
 import type { Session, Statement } from '../postgres/session.ts';
+import { type GapSpans, spansOf } from './gap-spans.ts';
 import { SEGMENTS } from './live-segments.ts';
 
 export interface ReadRequest {
@@ -182,16 +183,12 @@ function readStatement(request: ReadRequest, sizes: Sizes): Statement {
     }::text, ${strays === null ? 'null' : straysAmong(segments, parameter(strays.from, 'int8'), parameter(strays.to, 'int8'))},
     null, null::bytea, null::float8`;
   const sources: string[] = [];
-  if (gaps.length > 0) {
-    const from = parameter(everySecond(gaps, 0), 'int8[]');
-    const to = parameter(everySecond(gaps, 1), 'int8[]');
-    sources.push(`(select r.* from unnest(${from}, ${to}) g(low, high)
-      cross join lateral ${lowest(segments, 'position between g.low and g.high', limit)} r limit ${limit})`);
-  }
+  const spans = spansOf(gaps, segments.length);
+  if (gaps.length > 0) sources.push(inSpans(spans, { segments, limit, parameter }));
   if (!gapsOnly) sources.push(lowest(segments, `position > ${parameter(cursor, 'int8')}`, limit));
   const events = sizes === 'small' ? smallOf(sources, limit) : measuredOf(sources, limit);
   const shape = [
-    gaps.length > 0 ? 'g' : '',
+    gaps.length === 0 ? '' : spans.bits === null ? 'g' : 'd',
     gapsOnly ? 'o' : '',
     gate.length > 0 ? 'x' : '',
     segments.join(''),
@@ -200,6 +197,26 @@ function readStatement(request: ReadRequest, sizes: Sizes): Statement {
     sizes === 'any' ? 'b' : '',
   ];
   return { name: `postcommit_read_${shape.join('_')}`, text: `${facts} union all ${events}`, values };
+}
+
+/** The lowest rows in gaps: those of one span after the other, until there are enough. */
+function inSpans(
+  { low, high, origin, bits }: GapSpans,
+  {
+    segments,
+    limit,
+    parameter,
+  }: Pick<ReadRequest, 'segments' | 'limit'> & { parameter: (value: unknown, type: string) => string },
+): string {
+  const within = 'position between g.low and g.high';
+  const ends = `${parameter(arrayOf(low), 'int8[]')}, ${parameter(arrayOf(high), 'int8[]')}`;
+  const rowsIn = (spans: string, condition: string) =>
+    `(select r.* from unnest(${spans} cross join lateral ${lowest(segments, condition, limit)} r limit ${limit})`;
+  if (bits === null) return rowsIn(`${ends}) g(low, high)`, within);
+  const spans = `${ends}, ${parameter(arrayOf(origin), 'int8[]')}) g(low, high, origin)`;
+  // In a subquery, which is run once: as a setting of the transaction it would be parsed anew for every row.
+  const bit = `get_bit((select ${parameter(`\\x${bits.toString('hex')}`, 'bytea')}), position - g.origin)`;
+  return rowsIn(spans, `${within} and case when g.origin is null then true else ${bit} = 1 end`);
 }
 
 /** The lowest rows of all sources, but for payloads that are not small. */
@@ -314,8 +331,7 @@ function assertAscending(events: readonly StoredEvent[]): void {
   }
 }
 
-function everySecond(values: readonly number[], offset: number): number[] {
-  const picked: number[] = [];
-  for (let i = offset; i < values.length; i += 2) picked.push(values[i] as number);
-  return picked;
+/** As PostgreSQL writes it: `pg` would put each element into quotes. */
+function arrayOf(values: readonly (number | null)[]): string {
+  return `{${values.map((value) => value ?? 'null').join(',')}}`;
 }

@@ -18,6 +18,29 @@ export function formatMultirange(ranges: PositionRanges): string {
   return `{${parts.join(',')}}`;
 }
 
+const RANGE_BYTES = 25;
+const UPPER_EXCLUDED = 0x02;
+
+/** The same as PostgreSQL receives it in binary, which costs it a fifth of reading the text. */
+export function encodeMultirange(ranges: PositionRanges): Buffer {
+  const encoded = Buffer.allocUnsafe(4 + (ranges.length / 2) * (4 + RANGE_BYTES));
+  let offset = encoded.writeInt32BE(ranges.length / 2, 0);
+  for (let i = 0; i < ranges.length; i += 2) {
+    offset = encoded.writeInt32BE(RANGE_BYTES, offset);
+    offset = encoded.writeUInt8(UPPER_EXCLUDED, offset);
+    offset = writePosition(encoded, at(ranges, i), offset);
+    offset = writePosition(encoded, at(ranges, i + 1) + 1, offset);
+  }
+  return encoded;
+}
+
+/** An int8 behind its length. */
+function writePosition(encoded: Buffer, position: number, offset: number): number {
+  const high = Math.floor(position / 2 ** 32);
+  const behind = encoded.writeInt32BE(high, encoded.writeInt32BE(8, offset));
+  return encoded.writeUInt32BE(position - high * 2 ** 32, behind);
+}
+
 /** Ranges of sorted positions. */
 export function rangesOf(positions: readonly number[]): number[] {
   const ranges: number[] = [];
@@ -30,18 +53,51 @@ export function rangesOf(positions: readonly number[]): number[] {
 
 /** The union of sets; ranges that touch become one. */
 export function unionOf(sets: readonly PositionRanges[]): number[] {
-  const pairs: [number, number][] = [];
-  for (const set of sets) {
-    for (let i = 0; i < set.length; i += 2) pairs.push([at(set, i), at(set, i + 1)]);
-  }
-  pairs.sort((a, b) => a[0] - b[0]);
+  return unionFrom(sets, 0, sets.length).slice();
+}
+
+function unionFrom(sets: readonly PositionRanges[], start: number, end: number): PositionRanges {
+  if (end - start < 2) return sets[start] ?? [];
+  const middle = (start + end) >>> 1;
+  const [one, other] = [unionFrom(sets, start, middle), unionFrom(sets, middle, end)];
+  // Mostly one lies above the other, and is long.
+  if (one.length > 0 && other.length > 0 && at(one, one.length - 1) + 1 < at(other, 0))
+    return one.concat(other);
+  return merge(one, other);
+}
+
+function merge(one: PositionRanges, other: PositionRanges): number[] {
   const union: number[] = [];
-  for (const [from, to] of pairs) {
+  for (let i = 0, j = 0; i < one.length || j < other.length; ) {
+    const isOne = j >= other.length || (i < one.length && at(one, i) <= at(other, j));
+    const [from, to] = isOne ? [at(one, i), at(one, i + 1)] : [at(other, j), at(other, j + 1)];
+    if (isOne) i += 2;
+    else j += 2;
     const end = union.at(-1);
     if (end !== undefined && from <= end + 1) union[union.length - 1] = Math.max(end, to);
     else union.push(from, to);
   }
   return union;
+}
+
+/** A set in two: up to a position, and what lies above it. */
+export function splitAt(set: PositionRanges, position: number): { reached: number[]; beyond: number[] } {
+  const i = 2 * rangesUpTo(set, position);
+  const [from, to] = [set[i - 2], set[i - 1]];
+  if (from === undefined || to === undefined || to <= position)
+    return { reached: set.slice(0, i), beyond: set.slice(i) };
+  return { reached: [...set.slice(0, i - 1), position], beyond: [position + 1, to, ...set.slice(i)] };
+}
+
+/** How many ranges begin at or below a position; by halves, since there may be a hundred thousand. */
+function rangesUpTo(set: PositionRanges, position: number): number {
+  let [low, high] = [0, set.length / 2];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (at(set, 2 * middle) <= position) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** What a set leaves out between `from` and `to`, both included. */
@@ -102,16 +158,10 @@ export function differenceOf(set: PositionRanges, taken: PositionRanges): number
   return rest;
 }
 
-/** Whether a set holds a position; by halves, since it may have a hundred thousand ranges. */
+/** Whether a set holds a position. */
 export function includes(set: PositionRanges, position: number): boolean {
-  let [low, high] = [0, set.length / 2];
-  while (low < high) {
-    const middle = Math.floor((low + high) / 2);
-    if (position < at(set, 2 * middle)) high = middle;
-    else if (position > at(set, 2 * middle + 1)) low = middle + 1;
-    else return true;
-  }
-  return false;
+  const to = set[2 * rangesUpTo(set, position) - 1];
+  return to !== undefined && position <= to;
 }
 
 /** How many positions a set holds. */

@@ -105,10 +105,21 @@ describe('C3: a gate stays shut only over gaps that were looked into since the l
     expect(gaps.lookInto({ ...ALL, everything: true })).toMatchObject({ ranges: wide, gate: [] });
   });
 
-  test('not before a whole look', () => {
-    const gaps = createGaps(wide);
+  test('only as far as the look went', () => {
+    const gaps = createGaps([...wide, 3_000, 4_000]);
     gaps.listed(holders('T1'));
-    expect(read(gaps, [1_500], 1_500)).toEqual(wide);
+    expect(read(gaps, [1_500], 1_500)).toEqual([...wide, 3_000, 4_000]);
+    expect(read(gaps, [1_700], 3_100)).toEqual([1_501, 2_000, 3_000, 4_000]);
+    expect(read(gaps)).toEqual([3_101, 4_000]);
+    expect(read(gaps)).toEqual([]);
+    expect(gaps.ranges).toEqual([1_000, 1_499, 1_501, 1_699, 1_701, 2_000, 3_000, 4_000]);
+  });
+
+  test('after a holder left, neither what an earlier look reached nor the rest of it', () => {
+    const gaps = createGaps(wide);
+    gaps.listed(holders('T1', 'T2'));
+    read(gaps, [1_500], 1_500);
+    gaps.listed(holders('T2'));
     expect(read(gaps)).toEqual([1_000, 1_499, 1_501, 2_000]);
     expect(read(gaps)).toEqual([]);
   });
@@ -153,6 +164,20 @@ describe('C3: a gate stays shut only over gaps that were looked into since the l
     gaps.listed(holders('T1'));
     read(gaps);
     expect(gaps.lookInto(ALL)).toMatchObject({ ranges: [5, 7], gate: [] });
+  });
+
+  test('new gaps of the same holders do not open it for the old ones', () => {
+    const gaps = createGaps(wide);
+    gaps.listed(holders('T1'));
+    read(gaps);
+    for (let from = 3_000; from < 10_000; from += 1_000) {
+      gaps.add([from, from + 500]);
+      gaps.listed(holders('T1'));
+      expect(read(gaps)).toEqual([from, from + 500]);
+    }
+    gaps.listed(holders('T1'));
+    expect(gaps.lookInto(ALL)).toMatchObject({ ranges: [], gate: [1n] });
+    expect(gaps.lookInto({ ...ALL, everything: true }).cohorts).toHaveLength(1);
   });
 
   test('gaps added to a cohort that was looked into are new to it', () => {

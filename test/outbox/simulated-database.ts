@@ -180,19 +180,33 @@ function decode(name: string, values: readonly unknown[]): ReadRequest {
   const rest = [...values];
   const gate = gated === 'x' ? (rest.shift() as string[]).map(Number) : [];
   const strays = searched === 's' ? ([rest.shift(), rest.shift()] as [number, number]) : null;
-  const low = gaps === 'g' ? (rest.shift() as number[]) : [];
-  const high = gaps === 'g' ? (rest.shift() as number[]) : [];
+  const isGap = gaps === '' ? () => false : spansIn(rest, gaps === 'd');
   const cursor = gapsOnly === 'o' ? Number.POSITIVE_INFINITY : (rest.shift() as number);
-  const inGap = new Set<number>();
-  for (const [i, from] of low.entries()) {
-    for (let position = from; position <= (high[i] as number); position++) inGap.add(position);
-  }
   return {
     leaves: new Set([...leaves].map(Number)),
     limit: Number(limit),
     gate,
     strays,
-    wants: (position) => position > cursor || inGap.has(position),
+    wants: (position) => position > cursor || isGap(position),
+  };
+}
+
+/** Takes what says where gaps are. */
+function spansIn(values: unknown[], shared: boolean): (position: number) => boolean {
+  const numbers = () =>
+    String(values.shift())
+      .slice(1, -1)
+      .split(',')
+      .map((text) => (text === 'null' ? null : Number(text)));
+  const [low, high] = [numbers() as number[], numbers() as number[]];
+  const origin = shared ? numbers() : low.map(() => null);
+  const bits = Buffer.from(shared ? String(values.shift()).slice(2) : '', 'hex');
+  return (position) => {
+    const span = low.findIndex((from, i) => position >= from && position <= (high[i] as number));
+    const first = origin[span];
+    if (first === undefined || first === null) return span >= 0;
+    const bit = position - first;
+    return (((bits[bit >>> 3] as number) >>> (bit & 7)) & 1) === 1;
   };
 }
 
