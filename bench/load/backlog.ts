@@ -79,6 +79,7 @@ interface Connected extends AsyncDisposable {
 
 async function connect(url: string): Promise<Connected> {
   const client = new pg.Client(url);
+  client.on('error', () => undefined); // Its database may be dropped under it, when something else has failed.
   await client.connect();
   return { client, [Symbol.asyncDispose]: () => client.end() };
 }

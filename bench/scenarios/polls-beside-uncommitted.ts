@@ -92,13 +92,13 @@ async function measure({ site: { pool }, load }: Polled, forMs: number): Promise
   return readPolls(pool, forMs);
 }
 
-/** A read names itself in a comment, and its values come in a statement before it. */
+/** By what only reads have in their text; where they come by COPY, their values are in a statement before. */
 async function readPolls(pool: pg.Pool, forMs: number): Promise<Polls> {
   const { rows } = await pool.query<{ reads: string | null; ms: string | null }>(
-    `select sum(calls) filter (where query like '%/* postcommit_read%') as reads, sum(total_plan_time + total_exec_time) as ms
+    `select sum(calls) filter (where query like '%outbox_position_seq%union all%') as reads, sum(total_plan_time + total_exec_time) as ms
        from pg_stat_statements
       where dbid = (select oid from pg_database where datname = current_database())
-        and (query like '%/* postcommit_read%' or query like 'select pg_catalog.set_config(%'
+        and (query like '%outbox_position_seq%union all%' or query like 'select pg_catalog.set_config(%'
              or query like '%virtualtransaction%')`,
   );
   const reads = Number(rows[0]?.reads);

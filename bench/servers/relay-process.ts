@@ -53,6 +53,9 @@ export async function startRelay(
   const { pid } = child;
   if (pid === undefined) throw new Error('the relay could not be started');
   const exited = once(child, 'exit');
+  const killWithUs = () => child.kill('SIGKILL'); // Ours may end by an error that nobody waits for.
+  process.once('exit', killWithUs);
+  child.once('exit', () => process.off('exit', killWithUs));
   const atReady = await new Promise<ProcessUsage>((resolve, reject) => {
     exited.then(([code]) => reject(new Error(`the relay ended with ${code} before it was ready`)), reject);
     createInterface({ input: child.stdout }).on('line', (text) => {
