@@ -107,7 +107,7 @@ interface Place {
 function captureFrom(session: Session, place: Place): Capture {
   const { gaps, segments } = place;
   let { cursor, currentSegment } = place;
-  let [cutBefore, large] = [false, false];
+  let [cutBefore, many, large] = [false, false, false];
   let listedAtMs = Number.NEGATIVE_INFINITY;
   let listings = 0;
   /** The listings before the last look. */
@@ -127,7 +127,7 @@ function captureFrom(session: Session, place: Place): Capture {
   return {
     async look() {
       const begun = listings;
-      const before = { cursor, cutBefore, large, listedSince: begun !== lookedAfter };
+      const before = { cursor, cutBefore, many, large, listedSince: begun !== lookedAfter };
       const { look, result, relisted } = await readWhole({ session, gaps, segments, list, ...before });
       lookedAfter = begun + relisted;
       large = result.large;
@@ -151,6 +151,7 @@ function captureFrom(session: Session, place: Place): Capture {
       currentSegment = result.segment;
       segments.current(result.segment);
       cutBefore = result.cut; // Not `look.cutOff`: lowest gaps that bring nothing would hold up everything else.
+      many = result.cut || look.gaps.cutOff;
     },
     list,
     listingDue(nowMs) {
@@ -183,6 +184,8 @@ interface ReadContext {
   readonly cursor: number;
   /** The limit cut the last read off: there is much to read. */
   readonly cutBefore: boolean;
+  /** It was cut off, or had to leave out what lies beyond the cursor. */
+  readonly many: boolean;
   /** It met large payloads. */
   readonly large: boolean;
   /** The first look since a listing. */
@@ -254,7 +257,7 @@ async function readWhole(
 }
 
 async function readOnce(context: ReadContext, everything: boolean) {
-  const { session, gaps, segments, cursor, cutBefore, large, listedSince } = context;
+  const { session, gaps, segments, cursor, cutBefore, many, large, listedSince } = context;
   const limit = gaps.count > VERY_MANY_GAPS ? READ_LIMIT_MANY_GAPS : READ_LIMIT;
   // Behind a cut-off read the lowest gaps alone fill the next one.
   const look = gaps.lookInto({ everything, atMost: cutBefore ? 2 * limit : Number.POSITIVE_INFINITY });
@@ -269,7 +272,7 @@ async function readOnce(context: ReadContext, everything: boolean) {
     segments: live,
     strays,
     limit,
-    many: cutBefore,
+    many,
     large,
   });
   return { look, result, segments: live };
