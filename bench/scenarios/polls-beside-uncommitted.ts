@@ -92,16 +92,17 @@ async function measure({ site: { pool }, load }: Polled, forMs: number): Promise
   return readPolls(pool, forMs);
 }
 
-/** By what only reads have in their text; where they come by COPY, their values are in a statement before. */
+/** Reads are told by what they select: those of many rows come by COPY, and their values in a statement before it. */
+const READS = `query like '%select position, event_id::text, subject, key%' and query like '%pg_sequence_last_value(%'`;
+
 async function readPolls(pool: pg.Pool, forMs: number): Promise<Polls> {
   const { rows } = await pool.query<{ reads: string | null; ms: string | null }>(
-    `select sum(calls) filter (where query like '%outbox_position_seq%union all%') as reads, sum(total_plan_time + total_exec_time) as ms
+    `select sum(calls) filter (where ${READS}) as reads, sum(total_plan_time + total_exec_time) as ms
        from pg_stat_statements
       where dbid = (select oid from pg_database where datname = current_database())
-        and (query like '%outbox_position_seq%union all%' or query like 'select pg_catalog.set_config(%'
-             or query like '%virtualtransaction%')`,
+        and (${READS} or query like 'select pg_catalog.set_config(%' or query like '%virtualtransaction%')`,
   );
-  const reads = Number(rows[0]?.reads);
+  const reads = Number(rows[0]?.reads ?? 0);
   if (reads === 0) throw new Error('pg_stat_statements knows of no reads: do they look different now?');
   return { microsPerPoll: (Number(rows[0]?.ms) / reads) * 1_000, perSecond: (reads / forMs) * 1_000 };
 }

@@ -67,8 +67,6 @@ export interface Look {
   /** The batch row's `open_from`: lowest gap once this look is accepted, else `readTo + 1`. */
   readonly openFrom: number;
   readonly gaps: GapLook;
-  /** It had to be repeated, since a transaction has ended whose gaps were left out. */
-  readonly gateOpened: boolean;
   readonly result: ReadResult;
   /** The listings before it (R4). */
   readonly listings: number;
@@ -84,8 +82,6 @@ export interface CaptureStart {
 /** A listing looks at every lock of the server. With many gaps it pays to do it sooner. */
 const LIST_EVERY_MS = 250;
 const LIST_MANY_EVERY_MS = 50;
-/** Until it is listed that the holder of a gate has ended, every look is made twice, and looks into all gaps. */
-const LIST_OPENED_EVERY_MS = 5;
 const MANY_GAPS = 100;
 const READ_LIMIT = 1_000;
 const READ_LIMIT_MANY_GAPS = 8_000;
@@ -111,20 +107,29 @@ interface Place {
 function captureFrom(session: Session, place: Place): Capture {
   const { gaps, segments } = place;
   let { cursor, currentSegment } = place;
-  let [cutBefore, large] = [false, false];
+  let [cutBefore, many, large] = [false, false, false];
   let listedAtMs = Number.NEGATIVE_INFINITY;
-  let gateOpened = false;
   let listings = 0;
   /** The listings before the last look. */
   let lookedAfter = 0;
 
+  async function list(): Promise<Holders> {
+    listings++;
+    const holders = await listHolders(session);
+    listedAtMs = performance.now();
+    gaps.listed(holders);
+    segments.listed(holders);
+    await measureLeft(session, segments);
+    segments.drop(gaps.lowest ?? cursor + 1);
+    return holders;
+  }
+
   return {
     async look() {
-      const listed = listings;
-      const listedSince = listed !== lookedAfter;
-      lookedAfter = listed;
-      const before = { cursor, cutBefore, large, listedSince };
-      const { look, result, opened } = await readWhole({ session, gaps, segments, ...before });
+      const begun = listings;
+      const before = { cursor, cutBefore, many, large, listedSince: begun !== lookedAfter };
+      const { look, result, relisted } = await readWhole({ session, gaps, segments, list, ...before });
+      lookedAfter = begun + relisted;
       large = result.large;
       const readTo = reach({ look, result, cursor });
       const openFrom = lowestGap({ gaps, result, cursor, readTo });
@@ -134,35 +139,25 @@ function captureFrom(session: Session, place: Place): Capture {
         readTo,
         openFrom,
         gaps: look,
-        gateOpened: opened,
         result,
-        listings: listed,
+        listings: lookedAfter,
       };
     },
     accept(look) {
       const { result, readTo, listings: listed } = look;
       if (listed !== listings) throw new Error('the holders were listed during a look'); // R4
       absorb(gaps, look, cursor);
-      gateOpened ||= look.gateOpened;
       cursor = readTo;
       currentSegment = result.segment;
       segments.current(result.segment);
       cutBefore = result.cut; // Not `look.cutOff`: lowest gaps that bring nothing would hold up everything else.
+      many = result.cut || look.gaps.cutOff;
     },
-    async list() {
-      listings++;
-      const holders = await listHolders(session);
-      listedAtMs = performance.now();
-      gateOpened = false;
-      gaps.listed(holders);
-      segments.listed(holders);
-      await measureLeft(session, segments);
-      segments.drop(gaps.lowest ?? cursor + 1);
-      return holders;
-    },
+    list,
     listingDue(nowMs) {
       if (gaps.count === 0 && !segments.retiring) return false;
-      return nowMs - listedAtMs >= listEveryMs(gaps, gateOpened);
+      const every = gaps.count > MANY_GAPS ? LIST_MANY_EVERY_MS : LIST_EVERY_MS;
+      return nowMs - listedAtMs >= every;
     },
     addSegment: (segment) => segments.add(segment),
     reopen: (leaves) => reopenPassed({ gaps, segments, cursor }, leaves),
@@ -181,18 +176,16 @@ function captureFrom(session: Session, place: Place): Capture {
   };
 }
 
-function listEveryMs({ count }: Gaps, gateOpened: boolean): number {
-  if (gateOpened) return LIST_OPENED_EVERY_MS;
-  return count > MANY_GAPS ? LIST_MANY_EVERY_MS : LIST_EVERY_MS;
-}
-
 interface ReadContext {
   readonly session: Session;
   readonly gaps: Gaps;
   readonly segments: LiveSegments;
+  readonly list: () => Promise<Holders>;
   readonly cursor: number;
   /** The limit cut the last read off: there is much to read. */
   readonly cutBefore: boolean;
+  /** It was cut off, or had to leave out what lies beyond the cursor. */
+  readonly many: boolean;
   /** It met large payloads. */
   readonly large: boolean;
   /** The first look since a listing. */
@@ -236,26 +229,35 @@ export function absorb(
   gaps.add(complementOf(rangesOf(fresh), cursor + 1, readTo));
 }
 
-/** Repeats the read while its own snapshot shows that it left something out. */
+/**
+ * Repeats the read while its own snapshot shows that it left something out. If that are gaps of a transaction that has
+ * ended, a listing tells which need a look; if another one has ended meanwhile, the read looks into all.
+ */
 async function readWhole(
   context: ReadContext,
-): Promise<{ look: GapLook; result: ReadResult; opened: boolean }> {
-  let opened = false;
-  for (let everything = false, reads = 0; reads <= SEGMENTS.length + 1; everything = true, reads++) {
-    const read = await readOnce(context, everything);
+): Promise<{ look: GapLook; result: ReadResult; relisted: number }> {
+  let { listedSince } = context;
+  let [everything, relisted] = [false, 0];
+  for (let reads = 0; reads <= SEGMENTS.length + 2; reads++) {
+    const read = await readOnce({ ...context, listedSince }, everything);
     const { segment, straySegments, gateOpened } = read.result;
-    opened ||= gateOpened;
     const leftOut = straySegments.filter((stray) => !read.segments.includes(stray));
     const elsewhere = !read.segments.includes(segment);
     if (elsewhere) context.segments.add(segment);
     for (const stray of leftOut) context.segments.revive(stray);
-    if (!elsewhere && leftOut.length === 0 && !gateOpened) return { ...read, opened };
+    const allLeaves = !elsewhere && leftOut.length === 0;
+    if (allLeaves && !gateOpened) return { look: read.look, result: read.result, relisted };
+    if (allLeaves && relisted === 0) {
+      await context.list(); // R4: the look begins with the read that follows.
+      relisted = 1;
+      listedSince = true;
+    } else everything = true;
   }
   throw new Error('a look found other leaves again and again');
 }
 
 async function readOnce(context: ReadContext, everything: boolean) {
-  const { session, gaps, segments, cursor, cutBefore, large, listedSince } = context;
+  const { session, gaps, segments, cursor, cutBefore, many, large, listedSince } = context;
   const limit = gaps.count > VERY_MANY_GAPS ? READ_LIMIT_MANY_GAPS : READ_LIMIT;
   // Behind a cut-off read the lowest gaps alone fill the next one.
   const look = gaps.lookInto({ everything, atMost: cutBefore ? 2 * limit : Number.POSITIVE_INFINITY });
@@ -270,7 +272,7 @@ async function readOnce(context: ReadContext, everything: boolean) {
     segments: live,
     strays,
     limit,
-    many: cutBefore,
+    many,
     large,
   });
   return { look, result, segments: live };

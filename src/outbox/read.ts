@@ -174,19 +174,20 @@ function readStatement(request: ReadRequest, sizes: Sizes): Statement {
   const { cursor, gaps, gapsOnly, gate, segments, strays, limit } = request;
   const values: unknown[] = [];
   const parameter = (value: unknown, type: string) => `$${values.push(value)}::${type}`;
+  const gateOpened =
+    gate.length > 0 &&
+    `exists (select from unnest(${parameter(gate.map(String), 'text[]')}) x
+               where pg_visible_in_snapshot(x::xid8, pg_current_snapshot()))`;
   const facts = `select null::int8, pg_sequence_last_value('postcommit.outbox_position_seq')::text,
-    pg_sequence_last_value('postcommit.segment')::text, ${
-      gate.length === 0
-        ? 'false'
-        : `exists (select from unnest(${parameter(gate.map(String), 'text[]')}) x
-             where pg_visible_in_snapshot(x::xid8, pg_current_snapshot()))`
-    }::text, ${strays === null ? 'null' : straysAmong(segments, parameter(strays.from, 'int8'), parameter(strays.to, 'int8'))},
+    pg_sequence_last_value('postcommit.segment')::text, (${gateOpened})::text, ${strays === null ? 'null' : straysAmong(segments, parameter(strays.from, 'int8'), parameter(strays.to, 'int8'))},
     null, null::bytea, null::float8`;
   const sources: string[] = [];
   const spans = spansOf(gaps, segments.length);
   if (gaps.length > 0) sources.push(inSpans(spans, { segments, limit, parameter }));
   if (!gapsOnly) sources.push(lowest(segments, `position > ${parameter(cursor, 'int8')}`, limit));
-  const events = sizes === 'small' ? smallOf(sources, limit) : measuredOf(sources, limit);
+  // A read that has to be repeated need not bring anything.
+  const candidates = `${candidatesOf(sources)} u ${gateOpened === false ? '' : `where not (select ${gateOpened})`}`;
+  const events = sizes === 'small' ? smallOf(candidates, limit) : measuredOf(candidates, limit);
   const shape = [
     gaps.length === 0 ? '' : spans.bits === null ? 'g' : 'd',
     gapsOnly ? 'o' : '',
@@ -220,17 +221,17 @@ function inSpans(
 }
 
 /** The lowest rows of all sources, but for payloads that are not small. */
-function smallOf(sources: readonly string[], limit: number): string {
+function smallOf(candidates: string, limit: number): string {
   return `(select position, event_id::text, subject, key, type, headers::text,
            case when octet_length(payload) <= ${smallBytes(limit)} then payload end, created
-      from ${candidatesOf(sources)} u order by position limit ${limit})`;
+      from ${candidates} order by position limit ${limit})`;
 }
 
 /** The lowest rows of all sources, as many as are not too much together. */
-function measuredOf(sources: readonly string[], limit: number): string {
+function measuredOf(candidates: string, limit: number): string {
   return `select position, event_id::text, subject, key, type, headers::text, payload, created from (
       select c.*, sum(octet_length(payload)) over (order by position) - octet_length(payload) as bytes_before
-        from (select * from ${candidatesOf(sources)} u order by position limit ${limit}) c) b
+        from (select * from ${candidates} order by position limit ${limit}) c) b
      where bytes_before < ${MAX_READ_BYTES}`;
 }
 

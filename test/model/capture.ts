@@ -224,7 +224,6 @@ function createCaptureSteps(bounds: CaptureBounds, guards: CaptureGuards) {
 
   /** The answer arrives, with what the sequence says by now, and is planned. */
   function answer(state: State, pending: PendingLook): State {
-    if (pending.gateOpened) return snapshot(state, true);
     const gaps = state.gaps.fork();
     const look = lookInto({ ...state, gaps }, pending.everything);
     const { cursor } = state;
@@ -251,9 +250,17 @@ function createCaptureSteps(bounds: CaptureBounds, guards: CaptureGuards) {
     return { ...state, gaps, lastListing: guards.listedAfterSeen ? state.lastListing : holders };
   }
 
+  /** The product lists and looks again, and then with everything. Here it may do either at once, and look again unlisted. */
+  function* afterVoid(state: State): Iterable<Step<State>> {
+    const label = 'the look is void, a gated transaction has ended: it begins again';
+    yield { label: `${label} with everything`, next: snapshot(state, true) };
+    yield { label, next: { ...state, look: null } };
+  }
+
   return function* steps(state: State): Iterable<Step<State>> {
     const { look } = state;
     if (look === null) yield { label: 'a look begins', next: snapshot(state, false) };
+    else if (look.gateOpened) yield* afterVoid(state);
     else yield { label: describe(look), next: answer(state, look) };
     if (state.gaps.count > 0 && (look === null || !guards.listingBetweenLooks))
       yield { label: 'the holders are listed', next: list(state) };
@@ -265,8 +272,7 @@ function committedOf({ visible, planned }: State): number[] {
   return [...visible, ...planned].sort((a, b) => a - b);
 }
 
-function describe({ rows, gateOpened }: PendingLook): string {
-  if (gateOpened) return 'the look is void, a gated transaction has ended: it begins again with everything';
+function describe({ rows }: PendingLook): string {
   return rows.length === 0
     ? 'the look returns, empty'
     : `the look returns ${rows.join(', ')}, they are planned`;
@@ -419,7 +425,7 @@ export const captureStudy: Study = {
     holding(
       'two inserts each, savepoints, prepared, limit 1, a restart',
       { ...SMALL, transactions: 2, insertsEach: 2, limit: 1, rich: true, restarts: 1 },
-      { quick: false },
+      { quick: false, maxStates: 400_000 },
     ),
     holding(
       'three writers, savepoints, prepared, limit 1',

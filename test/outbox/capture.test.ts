@@ -320,6 +320,69 @@ function leaveGaps({ database }: Rig, count: number): void {
 }
 
 describe('many gaps', () => {
+  /** How many ranges the looks went into, per gap, while others write beside transaction 0 and end at once. */
+  async function rangesLookedInto(rig: Rig, { rounds, gapsEach, listEvery }: Record<string, number>) {
+    let ranges = 0;
+    for (let i = 1; i <= (rounds as number); i++) {
+      leaveGaps(rig, gapsEach as number);
+      ranges += (await rig.look()).gaps.ranges.length / 2;
+      if (i % (listEvery as number) === 0) await rig.list();
+    }
+    return ranges / ((rounds as number) * (gapsEach as number));
+  }
+
+  test.each([
+    [1, 1],
+    [5, 3],
+  ])(
+    'are looked into once after each listing that they are new to, listing after %i looks',
+    async (listEvery, times) => {
+      const rig = createRig();
+      expect(await rangesLookedInto(rig, { rounds: 40, gapsEach: 60, listEvery })).toBeLessThanOrEqual(times);
+      // The same holds for new ones when there are many already.
+      expect(await rangesLookedInto(rig, { rounds: 40, gapsEach: 60, listEvery })).toBeLessThanOrEqual(times);
+      expect(rig.capture.state.gapsOpen).toBe(4_800);
+    },
+  );
+
+  test.each([
+    ['commits', 'commit'],
+    ['rolls back', 'rollback'],
+  ] as const)('are looked into once more when their transaction %s', async (_, end) => {
+    const rig = createRig();
+    leaveGaps(rig, 3_000);
+    await rig.drain();
+    expect((await rig.look()).gaps.ranges).toEqual([]);
+    rig.database[end](0);
+    let ranges = 0;
+    for (let looks = 0; rig.capture.state.gapsOpen > 0 && looks < 20; looks++) {
+      const look = await rig.look();
+      ranges += look.gaps.ranges.length / 2;
+    }
+    expect(rig.capture.state.gapsOpen).toBe(0);
+    // In portions of twice what one look brings.
+    expect(ranges).toBeLessThanOrEqual(end === 'commit' ? 3 * 3_000 : 3_000);
+    await rig.drain();
+    expectComplete(rig);
+    expectFaithful(rig);
+  });
+
+  test('of one transaction stay shut when another one ends', async () => {
+    const rig = createRig();
+    const { database } = rig;
+    leaveGaps(rig, 500);
+    await rig.drain();
+    database.draw(2, 300);
+    leaveGaps(rig, 1);
+    await rig.drain();
+    database.commit(2);
+    const look = await rig.look();
+    expect(look.events).toHaveLength(300);
+    expect(look.gaps.ranges.length / 2).toBeLessThan(10);
+    await rig.drain();
+    expectFaithful(rig);
+  });
+
   test('of one open transaction do not hold up a backlog that takes several looks', async () => {
     const rig = createRig();
     const { database } = rig;

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { READ_SETTINGS, type ReadRequest, readEvents } from '../../src/outbox/read.ts';
+import { includes } from '../../src/postgres/position-ranges.ts';
 import { openSession, type Session } from '../../src/postgres/session.ts';
 import { query } from '../support/query.ts';
 import { createMigratedDatabase, type ScratchDatabase } from '../support/services.ts';
@@ -68,11 +69,55 @@ test('a read brings the same by COPY and by SELECT', async () => {
 
 test('with gaps, gates and strays too', async () => {
   await insert(1, 2, 3, 4, 5, 6);
-  const request = { ...REQUEST, cursor: 4, gaps: [2, 3], gate: [3n], strays: { from: 1, to: 6 } };
+  const inProgress = 2n ** 50n;
+  const request = { ...REQUEST, cursor: 4, gaps: [2, 3], gate: [inProgress], strays: { from: 1, to: 6 } };
   const bySelect = await readEvents(session, request);
   expect(await readEvents(session, { ...request, many: true })).toEqual(bySelect);
   expect(bySelect.events.map(({ position }) => position)).toEqual([2, 3, 5, 6]);
-  expect(bySelect.gateOpened).toBe(true);
+  expect(bySelect.gateOpened).toBe(false);
+});
+
+test.each([
+  { many: true, large: false },
+  { many: false, large: false },
+  { many: true, large: true },
+  { many: false, large: true },
+])('a read beside a gate that has opened says so and brings no more, %o', async (how) => {
+  await insert(1, 2, 3);
+  const read = await readEvents(session, {
+    ...REQUEST,
+    ...how,
+    gaps: [1, 1],
+    cursor: 1,
+    gate: [2n ** 50n, 3n],
+  });
+  expect(read).toMatchObject({ gateOpened: true, events: [], lastPosition: 3 });
+});
+
+test.each([true, false])('of gaps close together it brings what lies in them, many: %s', async (many) => {
+  await insert(...Array.from({ length: 300 }, (_, i) => i));
+  await query(
+    database.url,
+    `update postcommit.outbox set segment = 3 where position in (9, 15, 30, 31, 222);
+     delete from postcommit.outbox where position in (17, 18, 40)`,
+  );
+  const gaps = [
+    2, 2, 4, 4, 9, 9, 15, 18, 30, 31, 40, 43, 60, 60, 90, 190, 192, 192, 194, 197, 222, 222, 299, 299,
+  ];
+  const wanted = (segments: readonly number[]) =>
+    Array.from({ length: 300 }, (_, i) => i + 1).filter(
+      (p) =>
+        (includes(gaps, p) || p > 299) &&
+        ![17, 18, 40].includes(p) &&
+        (segments.includes(3) || ![9, 15, 30, 31, 222].includes(p)),
+    );
+  for (const segments of [[0], [0, 3], [0, 1, 2, 3, 4, 5, 6, 7]]) {
+    const request = { ...REQUEST, gaps, cursor: 299, segments, many };
+    const { events } = await readEvents(session, request);
+    expect(events.map(({ position }) => position)).toEqual(wanted(segments));
+    const cut = await readEvents(session, { ...request, limit: 9 });
+    expect(cut.events.map(({ position }) => position)).toEqual(wanted(segments).slice(0, 9));
+  }
 });
 
 test.each([true, false])(

@@ -100,11 +100,11 @@ export const READING: readonly PlantedBug[] = [
     segments: live,
     strays,
     limit,
-    many: cutBefore,
+    many,
     large,
   });
   return { look, result, segments: live };`,
-        replace: `  const request = { cursor, gaps: ranges, gapsOnly, gate, segments: live, strays, limit, many: cutBefore, large };
+        replace: `  const request = { cursor, gaps: ranges, gapsOnly, gate, segments: live, strays, limit, many, large };
   const whole = () => readEvents(session, request);
   if (ranges.length === 0 || gapsOnly) return { look, result: await whole(), segments: live };
   const old = await readEvents(session, { ...request, gapsOnly: true });
