@@ -98,17 +98,19 @@ function among(session: Session, cast: Cast, random: Random): Session {
     if (!cast.improvising || !random.chance(0.35)) return;
     for (let steps = random.chance(0.3) ? random.between(2, 5) : 1; steps > 0; steps--) await cast.step();
   };
+  const amid = async <Answer>(ask: () => Promise<Answer>): Promise<Answer> => {
+    await turn();
+    const asked = ask();
+    asked.catch(() => undefined);
+    await turn();
+    const answer = await asked;
+    await turn();
+    return answer;
+  };
   return {
     ...session,
-    async query(statement) {
-      await turn();
-      const answer = session.query(statement);
-      answer.catch(() => undefined);
-      await turn();
-      const rows = await answer;
-      await turn();
-      return rows;
-    },
+    query: (statement) => amid(() => session.query(statement)),
+    read: (statement, options) => amid(() => session.read(statement, options)),
   };
 }
 
