@@ -59,6 +59,12 @@ export const READ_SETTINGS = {
   default_transaction_isolation: 'read committed',
 } as const;
 
+/**
+ * For a session that does nothing but look: nor does the plan depend on parameters. PostgreSQL would think of few spans of
+ * gaps that planning anew pays, and would spend more on that, for each poll, than on reading.
+ */
+export const LOOK_SETTINGS = { ...READ_SETTINGS, plan_cache_mode: 'force_generic_plan' } as const;
+
 /** Reads the lowest visible positions, of the gaps and beyond the cursor, in one snapshot. */
 export async function readEvents(session: Session, request: ReadRequest): Promise<ReadResult> {
   const quick = request.large ? undefined : await readOnce(session, request, 'small');

@@ -11,7 +11,7 @@ import {
 import type { WakeUp } from '../lifecycle/wake-up.ts';
 import { createCapture } from '../outbox/capture.ts';
 import { type Listener, listen } from '../outbox/listener.ts';
-import { READ_SETTINGS } from '../outbox/read.ts';
+import { LOOK_SETTINGS, READ_SETTINGS } from '../outbox/read.ts';
 import { openSession, type Session } from '../postgres/session.ts';
 import { waitsForStandby } from '../postgres/standby-wait.ts';
 import { createLane } from './create-lane.ts';
@@ -101,7 +101,7 @@ async function leadWith(term: Term): Promise<TermEnd> {
   watchLink(term);
   await joinEpoch(leaseSession, epoch);
   const work = await openTermSession('postcommit relay', term);
-  const reading = await openTermSession('postcommit read', term);
+  const reading = await openTermSession('postcommit read', term, LOOK_SETTINGS);
   if (!(await takeOver(work, context))) return { kind: 'deposed', reason: 'another relay took over' };
   const parts = await buildParts(term, { work, reading });
   const maintenance = await openTermSession('postcommit maintenance', term);
@@ -167,12 +167,16 @@ async function takeOver(work: Session, { leaseSession, epoch, options }: TermCon
 }
 
 /** A session that ends with the lead: a statement that is still waiting for a lost server must not hold up the next term. */
-async function openTermSession(name: string, term: Term): Promise<Session> {
+async function openTermSession(
+  name: string,
+  term: Term,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Session> {
   const { context, lost, resources } = term;
   const session = await openSession({
     url: context.options.databaseUrl(),
     name,
-    settings: WORK_SETTINGS,
+    settings: { ...WORK_SETTINGS, ...settings },
     pooled: context.leaseSession.pooled,
     async mayTakeLonger(backend) {
       const waits = await waitsForStandby(context.leaseSession, backend);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { READ_SETTINGS, type ReadRequest, readEvents } from '../../src/outbox/read.ts';
+import { LOOK_SETTINGS, type ReadRequest, readEvents } from '../../src/outbox/read.ts';
 import { includes } from '../../src/postgres/position-ranges.ts';
 import { openSession, type Session } from '../../src/postgres/session.ts';
 import { query } from '../support/query.ts';
@@ -9,7 +9,7 @@ let database: ScratchDatabase;
 let session: Session;
 beforeAll(async () => {
   database = await createMigratedDatabase();
-  session = await openSession({ url: database.url, name: 'reader', settings: READ_SETTINGS });
+  session = await openSession({ url: database.url, name: 'reader', settings: LOOK_SETTINGS });
 });
 afterAll(async () => {
   await session?.close();

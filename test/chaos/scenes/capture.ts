@@ -3,7 +3,7 @@ import type { Random } from '../../../src/demo/random.ts';
 import { startPostgres } from '../../../src/embedded/index.ts';
 import { migrate } from '../../../src/migrate/index.ts';
 import { createCapture } from '../../../src/outbox/capture.ts';
-import { READ_SETTINGS } from '../../../src/outbox/read.ts';
+import { LOOK_SETTINGS } from '../../../src/outbox/read.ts';
 import { openSession, type Session } from '../../../src/postgres/session.ts';
 import type { Scene } from '../scene.ts';
 
@@ -39,7 +39,7 @@ export const capture: Scene = {
     const clients = Array.from({ length: WRITERS }, () => new pg.Client({ connectionString: postgres.url }));
     for (const client of clients) await client.connect();
     const cast = createCast(clients, random.fork('writers'));
-    const direct = await openSession({ url: postgres.url, name: 'capture', settings: READ_SETTINGS });
+    const direct = await openSession({ url: postgres.url, name: 'capture', settings: LOOK_SETTINGS });
     try {
       const planned = await read(among(direct, cast, random.fork('turns')), cast, random.fork('reader'));
       return { violations: judge(planned, cast.rows), facts: { planned: planned.length } };
