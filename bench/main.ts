@@ -69,8 +69,14 @@ async function measure(
   const outcomes: BenchOutcome[] = [];
   for (const name of names) {
     const startedAtMs = performance.now();
-    const outcome = await BENCHES[name]?.run(context);
-    if (outcome !== undefined) outcomes.push(outcome);
+    try {
+      const outcome = await BENCHES[name]?.run(context);
+      if (outcome !== undefined) outcomes.push(outcome);
+    } catch (error) {
+      // What the others measured, or will, is worth as much.
+      process.exitCode = 1;
+      note(`${name}: FAILED, and is not in the report: ${error instanceof Error ? error.stack : String(error)}`);
+    }
     note(`${name}: took ${Math.round((performance.now() - startedAtMs) / 1_000)} s`);
   }
   return {

@@ -121,7 +121,7 @@ async function useTrigger({ pool }: Site, variant: Variant): Promise<void> {
   const called = TRIGGERS[variant];
   await pool.query(
     called === null
-      ? 'drop trigger wake_relay on postcommit.outbox'
+      ? 'drop trigger if exists wake_relay on postcommit.outbox'
       : `create or replace trigger wake_relay after insert on postcommit.outbox for each statement execute function ${called}();
          alter table postcommit.outbox enable always trigger wake_relay`,
   );
