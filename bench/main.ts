@@ -75,7 +75,9 @@ async function measure(
     } catch (error) {
       // What the others measured, or will, is worth as much.
       process.exitCode = 1;
-      note(`${name}: FAILED, and is not in the report: ${error instanceof Error ? error.stack : String(error)}`);
+      note(
+        `${name}: FAILED, and is not in the report: ${error instanceof Error ? error.stack : String(error)}`,
+      );
     }
     note(`${name}: took ${Math.round((performance.now() - startedAtMs) / 1_000)} s`);
   }
