@@ -9,8 +9,8 @@ export interface Backlog {
   readonly count: number;
 }
 
-/** A transaction that was begun and waits. */
-export interface OpenTransaction {
+/** A transaction that was begun and waits. Disposed of, it is rolled back. */
+export interface OpenTransaction extends AsyncDisposable {
   end(how: 'commit' | 'rollback'): Promise<void>;
 }
 
@@ -90,5 +90,6 @@ function openTransaction({ client }: Connected): OpenTransaction {
       await client.query(how);
       await client.end();
     },
+    [Symbol.asyncDispose]: () => client.end(),
   };
 }

@@ -1,10 +1,10 @@
-import pg from 'pg';
 import type { Bench, BenchContext } from '../context.ts';
+import { holdXmin } from '../load/backlog.ts';
 import { insertBacklog } from '../load/numbered-backlog.ts';
 import { type BenchOutcome, type Faults, type Line, type Plot, resultOf } from '../report/result.ts';
 import { median } from '../report/statistics.ts';
 import { startRelay } from '../servers/relay-process.ts';
-import { openSite, type Site } from '../servers/site.ts';
+import { openSite } from '../servers/site.ts';
 import { rateOf, readStored } from '../servers/stored.ts';
 import { waitForMessages } from '../servers/stream-facts.ts';
 
@@ -72,7 +72,7 @@ function nameOf(count: number): string {
 
 async function measure(context: BenchContext, { count, pinned }: Variant): Promise<Run> {
   await using site = await openSite(context, { name: 'scale' });
-  await using _pin = pinned ? await holdXmin(site) : undefined;
+  await using _pin = pinned ? await holdXmin(site.url) : undefined;
   const upTo = WARM_UP + count;
   for (let left = upTo; left > 0; left -= PORTION)
     await insertBacklog(site, { count: Math.min(left, PORTION), bytes: PAYLOAD_BYTES });
@@ -99,15 +99,6 @@ async function measure(context: BenchContext, { count, pinned }: Variant): Promi
 async function serverMicros({ serverCpu }: BenchContext): Promise<number> {
   const { postgresMicros, natsMicros } = await serverCpu();
   return postgresMicros + natsMicros;
-}
-
-/** Keeps what dies from being removed, and every later snapshot from looking like nobody works. */
-async function holdXmin({ url }: Site): Promise<AsyncDisposable> {
-  const client = new pg.Client(url);
-  await client.connect();
-  await client.query('begin isolation level repeatable read');
-  await client.query('select pg_current_xact_id()');
-  return { [Symbol.asyncDispose]: () => client.end() };
 }
 
 /** Events a second in windows of half a second, by the time in seconds; the last window is not whole. */

@@ -1,6 +1,6 @@
 import type { StoredEvent } from '../event.ts';
 import { WITHOUT_STANDBYS } from '../lease/lease.ts';
-import { toStoredEvent } from '../outbox/read.ts';
+import { readStoredEvents } from '../outbox/read.ts';
 import type { Session } from '../postgres/session.ts';
 import type { LetterOutcome, NewLetter, OpenLetter } from './letter.ts';
 import { insertLetters, lettersParameter } from './write-letters.ts';
@@ -55,7 +55,6 @@ export async function settleLettersIfLeading(
 /** Content of events whose outbox row is gone, in position order: it was kept with the dead letter. */
 export async function readKeptEvents(session: Session, positions: readonly number[]): Promise<StoredEvent[]> {
   if (positions.length === 0) return [];
-  const events: StoredEvent[] = [];
   const statement = {
     text: `select position, event_id, subject, key, type, nullif(headers::text, '{}'), payload,
                   date_part('epoch', first_failed_at)
@@ -63,14 +62,7 @@ export async function readKeptEvents(session: Session, positions: readonly numbe
             where consumer is null and payload is not null and position = any($1::int8[]) order by position`,
     values: [positions],
   };
-  await session.read(statement, {
-    many: false,
-    onRow(columns) {
-      const event = toStoredEvent(columns.integer() as number, columns);
-      if (event !== undefined) events.push(event);
-    },
-  });
-  return events;
+  return readStoredEvents(session, statement, { many: false });
 }
 
 const PRUNE_AT_MOST = 5_000;

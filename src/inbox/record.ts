@@ -1,5 +1,5 @@
-import pg from 'pg';
 import { type ConsumerLease, leaseHeld } from '../lease/consumer-lease.ts';
+import { withLiterals } from '../postgres/literals.ts';
 import type { Row, Transaction } from '../postgres/transaction-handle.ts';
 import { liftPlaces } from './places.ts';
 
@@ -37,7 +37,7 @@ export function recordText(options: RecordOptions): string | undefined {
   const { text, values } = statementOf(options);
   // A text ends there for the server. As a parameter it is an error.
   if (values.some((value) => value.includes('\0'))) return undefined;
-  return text.replace(/\$(\d+)/g, (_, number) => pg.escapeLiteral(values[Number(number) - 1] ?? ''));
+  return withLiterals(text, values);
 }
 
 /** What the rows of the statement say; where they say that not all is new, more statements find out. */

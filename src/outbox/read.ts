@@ -154,7 +154,7 @@ function toFacts(columns: Columns): Facts {
  * Of the columns behind the position: event id, subject, key, type, headers, payload, and the epoch's seconds of its
  * insertion. Undefined when the payload was left out.
  */
-export function toStoredEvent(position: number, columns: Columns): StoredEvent | undefined {
+function toStoredEvent(position: number, columns: Columns): StoredEvent | undefined {
   const eventId = columns.text() as string;
   const subject = columns.text() as string;
   const key = columns.text();
@@ -271,15 +271,24 @@ function lowest(segments: readonly number[], condition: string, limit: number): 
 /** Reads the events at these positions, wherever they lie, in position order. Missing ones are left out. */
 export async function readPositions(session: Session, positions: readonly number[]): Promise<StoredEvent[]> {
   if (positions.length === 0) return [];
-  const events: StoredEvent[] = [];
   const statement = {
     name: 'postcommit_read_positions',
     text: `select position, event_id::text, subject, key, type, headers::text, payload, created
              from (select ${COLUMNS} from postcommit.outbox where position = any($1::int8[])) o order by position`,
     values: [positions],
   };
+  return readStoredEvents(session, statement, { many: positions.length >= MANY });
+}
+
+/** Events by a statement that brings the columns of `toStoredEvent()` behind their positions. */
+export async function readStoredEvents(
+  session: Session,
+  statement: Statement,
+  { many }: { readonly many: boolean },
+): Promise<StoredEvent[]> {
+  const events: StoredEvent[] = [];
   await session.read(statement, {
-    many: positions.length >= MANY,
+    many,
     onRow(columns) {
       const event = toStoredEvent(columns.integer() as number, columns);
       if (event !== undefined) events.push(event);

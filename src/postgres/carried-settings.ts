@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { withLiterals } from './literals.ts';
 
 /**
  * Behind a transaction pooler a session is only a name: each transaction may run on another backend, whose settings
@@ -100,7 +101,7 @@ function indexOf(parts: readonly Part[] | string, statement: Part): number {
 
 function inOneText({ text, values }: Part): string {
   if (values === undefined) return text; // Dollars in it are its own.
-  return text.replace(/\$(\d+)/g, (_, number) => pg.escapeLiteral(String(values[Number(number) - 1])));
+  return withLiterals(text, values);
 }
 
 interface Rows {
