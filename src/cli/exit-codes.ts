@@ -29,7 +29,7 @@ export function exitCodeOf(error: unknown): number {
 export const EXIT_CODES_HELP = `
 Exit codes:
   0      done
-  1      failed; audit, doctor: it found something; replay: not finished, or something left out
+  1      failed; audit, doctor, catalog: it found something; replay: not finished, or something left out
   2      wrong usage: unknown command or flag
   3      configuration invalid
   4      PostgreSQL or NATS cannot be reached

@@ -3,6 +3,7 @@ import { packageVersion } from '../telemetry/package-version.ts';
 import { redact } from '../telemetry/redact.ts';
 import { registerAdopt } from './adopt.ts';
 import { registerAudit } from './audit.ts';
+import { registerCatalog } from './catalog.ts';
 import { registerCheck } from './check.ts';
 import { registerConsole } from './console.ts';
 import { type CliContext, printLine } from './context.ts';
@@ -60,6 +61,7 @@ function createProgram(context: CliContext, exitWith: (code: number) => void): C
   registerAudit(program, context, exitWith);
   registerAdopt(program, context, exitWith);
   registerDoctor(program, context, exitWith);
+  registerCatalog(program, context, exitWith);
   registerDev(program, context);
   registerDemo(program, context);
   inheritUsageErrors(program, context);
@@ -78,6 +80,7 @@ Examples:
   postcommit dead-letters list  # what could not be published, and why
   postcommit doctor             # what is wrong, what it comes from, and what ends it
   postcommit replay --since 2h  # publish the events of two hours again
+  postcommit catalog diff src/service.ts --against main  # would it break a consumer?
 `;
 
 /** A flag that there is not may have been meant to hold a secret: `--nats-password=…`. */

@@ -5,4 +5,13 @@ export type { ConsumerDatabase, DrizzleDatabase, PgClient, PgPool, TransactionOf
 export { Reject, Retry } from './errors.ts';
 export type { Role } from './lead/campaign.ts';
 export type { BatchHandler, ConsumeOptions, ConsumerOrder, Handler, HandlerContext } from './options.ts';
+export {
+  type EventHandler,
+  on,
+  type ReadEvent,
+  type Route,
+  type RouteOptions,
+  readAs,
+  route,
+} from './routes.ts';
 export type { Consumer, StopOptions } from './running.ts';

@@ -1,8 +1,8 @@
 import { PostcommitError } from '../errors.ts';
-import type { OutboxEvent } from '../event.ts';
 import type { ConsumedEvent, DeliverPolicy, NatsTarget } from '../jetstream/index.ts';
 import { checkSubjectPattern, isJetStreamName } from '../jetstream/index.ts';
 import type { BackoffOptions } from '../lifecycle/backoff.ts';
+import type { NewEvent } from '../outbox/enqueue.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ConsumerDatabase } from './database.ts';
@@ -61,8 +61,8 @@ export interface HandlerContext<Tx> {
   /** The transaction that the inbox row is part of: write through it, and there is one effect. */
   readonly tx: Tx;
   /** Writes follow-up events in the same transaction. */
-  enqueue(event: OutboxEvent): Promise<string>;
-  enqueue(events: readonly OutboxEvent[]): Promise<string[]>;
+  enqueue(event: NewEvent): Promise<string>;
+  enqueue(events: readonly NewEvent[]): Promise<string[]>;
   /** Aborts when `stop()` has waited long enough. */
   readonly signal: AbortSignal;
 }

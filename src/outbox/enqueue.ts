@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import type { TypedEvent } from '../contracts/define-event.ts';
+import { isTypedEvent, toOutboxEvent } from '../contracts/typed-event.ts';
 import { PostcommitError, withoutWrapper } from '../errors.ts';
 import type { OutboxEvent } from '../event.ts';
 import { serverErrorOf } from '../postgres/server-error.ts';
@@ -22,28 +24,40 @@ const MAX_BASE64_BYTES = 96 * 1024 * 1024;
  * `tx` is a `pg` client after BEGIN, a Drizzle transaction, or any `{ query(text, values) }` on the connection
  * of a transaction, which costs one more round trip to prove that there is one.
  *
+ * The payload of an event that `defineEvent()` has declared is checked first.
+ *
  * Where an OpenTelemetry span is active, its context goes along as a header, unless the event has that header already.
  *
- * @throws PostcommitError `event-invalid` or `outside-transaction`. Nothing was written then.
+ * @throws PostcommitError `event-invalid` (`InvalidPayload`) or `outside-transaction`. Nothing was written then.
  */
-export async function enqueue(tx: TransactionHandle, event: OutboxEvent): Promise<string>;
-export async function enqueue(tx: TransactionHandle, events: readonly OutboxEvent[]): Promise<string[]>;
+export async function enqueue(tx: TransactionHandle, event: NewEvent): Promise<string>;
+export async function enqueue(tx: TransactionHandle, events: readonly NewEvent[]): Promise<string[]>;
 export async function enqueue(
   tx: TransactionHandle,
-  events: OutboxEvent | readonly OutboxEvent[],
+  events: NewEvent | readonly NewEvent[],
 ): Promise<string | string[]> {
   const stamp = captureTrace();
   const transaction = await recogniseTransaction(tx);
   if (!isArray(events)) {
-    const encoded = encodeEvent(events, { stamp });
+    const encoded = encodeEvent(await plain(events), { stamp });
     await insert(transaction, [encoded]);
     return encoded.id;
   }
   refuseTooMany(events.length);
-  const encoded = events.map((event, place) => encodeEvent(event, { stamp, place }));
+  const checked = events.some(isTypedEvent)
+    ? await Promise.all(events.map(plain))
+    : (events as OutboxEvent[]);
+  const encoded = checked.map((event, place) => encodeEvent(event, { stamp, place }));
   refuseTooLarge(encoded);
   if (encoded.length > 0) await insert(transaction, encoded);
   return encoded.map(({ id }) => id);
+}
+
+/** What `enqueue()` takes: an event as it is, or one that `defineEvent()` has declared. */
+export type NewEvent = OutboxEvent | TypedEvent;
+
+function plain(event: NewEvent): OutboxEvent | Promise<OutboxEvent> {
+  return isTypedEvent(event) ? toOutboxEvent(event) : event;
 }
 
 async function insert(transaction: Transaction, events: readonly EncodedEvent[]): Promise<void> {
@@ -151,6 +165,6 @@ function explain(thrown: unknown): unknown {
 }
 
 /** Array.isArray, which does not narrow readonly arrays. */
-function isArray(events: OutboxEvent | readonly OutboxEvent[]): events is readonly OutboxEvent[] {
+function isArray(events: NewEvent | readonly NewEvent[]): events is readonly NewEvent[] {
   return Array.isArray(events);
 }

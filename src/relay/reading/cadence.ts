@@ -1,7 +1,7 @@
 /**
  * How often to look while events flow. A look that brings something costs the relay, PostgreSQL and its disk about the same
- * for one event as for ten: so it is awaited that about two have come, within bounds. More often, and every event would pay for
- * a plan of its own; less often, and events would wait for nothing.
+ * for one event as for ten: so it is awaited that two or three have come, within bounds. More often, and every event would pay
+ * for a plan of its own; less often, and events would wait for nothing.
  */
 export interface Cadence {
   /** From the start of one look to the start of the next. */
@@ -14,11 +14,11 @@ export interface Cadence {
   restMs(intervalMs: number, nowMs: number): number;
 }
 
-const EVENTS_A_LOOK = 2;
-/** From 1,000 events a second on. */
 const SHORTEST_MS = 2;
-/** Up to 500 events a second. */
-const LONGEST_MS = 4;
+const LONGEST_MS = 5;
+/** Events a millisecond, up to which the interval is the longest, and from which on it is the shortest. */
+const SLOW = 0.5;
+const BUSY = 1;
 /** The rate is an average over about this time. */
 const MEMORY_MS = 100;
 /** However long a look took, others have their turn. */
@@ -31,7 +31,8 @@ export function createCadence(): Cadence {
   let rate = 0;
   return {
     get intervalMs() {
-      return Math.min(LONGEST_MS, Math.max(SHORTEST_MS, EVENTS_A_LOOK / rate));
+      const busy = Math.min(1, Math.max(0, (rate - SLOW) / (BUSY - SLOW)));
+      return LONGEST_MS + busy * (SHORTEST_MS - LONGEST_MS);
     },
     started(nowMs) {
       startedAtMs = nowMs;

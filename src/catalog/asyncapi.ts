@@ -1,0 +1,163 @@
+import type { StreamDefinition } from '../jetstream/index.ts';
+import { type CatalogEvent, type CatalogService, COMPUTED, type Consumption, eventName } from './model.ts';
+
+/** An AsyncAPI document: JSON. */
+export type AsyncApiDocument = Readonly<Record<string, unknown>>;
+
+/** Where the document says what AsyncAPI has no words for. */
+export const EXTENSION = 'x-postcommit';
+
+/** What a message carries besides its fields: `readAsyncApi()` makes the catalog of it again. */
+export interface MessageExtension {
+  readonly type: string;
+  readonly version: number;
+  readonly key: string | null;
+  readonly stream?: string;
+}
+
+export interface OperationExtension {
+  readonly stream: string;
+  readonly durable: string;
+}
+
+export interface DocumentExtension {
+  readonly streams: readonly StreamDefinition[];
+}
+
+/**
+ * The service as AsyncAPI 3.0 (https://www.asyncapi.com/docs/reference/specification/v3.0.0): a channel for each subject, a
+ * message for each version of an event, an operation for what it sends and for each durable that receives. Streams and
+ * consumers, for which its binding of NATS has no words, are in `x-postcommit`.
+ */
+export function toAsyncApi(service: CatalogService): AsyncApiDocument {
+  const { name, version, description, streams, produces, consumes } = service;
+  const events = distinct([...produces, ...consumes.flatMap((consumption) => consumption.events)]);
+  return {
+    asyncapi: '3.0.0',
+    info: { title: name, version, ...(description === undefined ? {} : { description }) },
+    defaultContentType: 'application/json',
+    channels: Object.fromEntries(channelsOf(events)),
+    operations: Object.fromEntries([...produces.map(sendOf), ...consumes.flatMap(receiveOf)]),
+    components: { messages: Object.fromEntries(events.map((event) => [idOf(event), messageOf(event)])) },
+    [EXTENSION]: { streams } satisfies DocumentExtension,
+  };
+}
+
+/** A service may consume its own events. */
+function distinct(events: readonly CatalogEvent[]): CatalogEvent[] {
+  return [...new Map(events.toReversed().map((event) => [eventName(event), event])).values()].reverse();
+}
+
+/** What AsyncAPI allows as a name of a component. */
+function slug(text: string): string {
+  return text.replace(/[^\w.-]/g, '_');
+}
+
+function idOf({ type, version }: CatalogEvent): string {
+  return `${slug(type)}.v${version}`;
+}
+
+function channelIdOf({ subject }: CatalogEvent): string {
+  return slug(subject.replace(/[{}]/g, ''));
+}
+
+function channelsOf(events: readonly CatalogEvent[]): [string, object][] {
+  const bySubject = new Map<string, CatalogEvent[]>();
+  for (const event of events) bySubject.set(event.subject, [...(bySubject.get(event.subject) ?? []), event]);
+  return [...bySubject.values()].map((sharing) => [
+    channelIdOf(sharing[0] as CatalogEvent),
+    channelOf(sharing),
+  ]);
+}
+
+function channelOf(sharing: readonly CatalogEvent[]): object {
+  const [{ subject, parameters } = { subject: '', parameters: [] }] = sharing;
+  return {
+    address: subject,
+    description:
+      'A NATS subject. Each parameter is one token, percent-encoded except for letters, digits, _ and -.',
+    ...(parameters.length === 0
+      ? {}
+      : {
+          parameters: Object.fromEntries(
+            parameters.map(({ name, property }) => [
+              name,
+              property
+                ? { description: `\`${name}\` of the payload.`, location: `$message.payload#/${name}` }
+                : { description: 'Computed from the payload.' },
+            ]),
+          ),
+        }),
+    messages: Object.fromEntries(
+      sharing.map((event) => [idOf(event), { $ref: `#/components/messages/${idOf(event)}` }]),
+    ),
+  };
+}
+
+function sendOf(event: CatalogEvent): [string, object] {
+  return [
+    `send.${idOf(event)}`,
+    {
+      action: 'send',
+      title: event.title ?? eventName(event),
+      channel: { $ref: `#/channels/${channelIdOf(event)}` },
+      messages: [{ $ref: `#/channels/${channelIdOf(event)}/messages/${idOf(event)}` }],
+    },
+  ];
+}
+
+/** One for each subject of a durable: an operation has one channel. */
+function receiveOf({ stream, durable, events }: Consumption): [string, object][] {
+  const channels = [...new Set(events.map(channelIdOf))];
+  return channels.map((channel) => [
+    `receive.${slug(durable)}${channels.length === 1 ? '' : `.${channel}`}`,
+    {
+      action: 'receive',
+      title: durable,
+      channel: { $ref: `#/channels/${channel}` },
+      messages: events
+        .filter((event) => channelIdOf(event) === channel)
+        .map((event) => ({ $ref: `#/channels/${channel}/messages/${idOf(event)}` })),
+      [EXTENSION]: { stream, durable } satisfies OperationExtension,
+    },
+  ]);
+}
+
+function messageOf(event: CatalogEvent): object {
+  const { type, version, title, description, key, stream, schema, example } = event;
+  return {
+    name: type,
+    title: title ?? type,
+    ...(description === undefined ? {} : { description }),
+    contentType: 'application/json',
+    headers: headersOf(event),
+    payload: { schemaFormat: 'application/schema+json;version=draft-07', schema },
+    ...(example === undefined ? {} : { examples: [{ name: 'example', payload: example }] }),
+    [EXTENSION]: {
+      type,
+      version,
+      key,
+      ...(stream === undefined ? {} : { stream }),
+    } satisfies MessageExtension,
+  };
+}
+
+function headersOf({ type, version, key }: CatalogEvent): object {
+  return {
+    type: 'object',
+    required: ['Postcommit-Event-Id', 'Postcommit-Type'],
+    properties: {
+      'Postcommit-Event-Id': { type: 'string', format: 'uuid', description: 'Identity, for the inbox.' },
+      'Postcommit-Type': { type: 'string', const: type },
+      'Event-Version': { type: 'string', const: String(version), description: 'Absent means 1.' },
+      ...(key === null
+        ? {}
+        : {
+            'Postcommit-Key': {
+              type: 'string',
+              description: `The aggregate, whose events stay in order: ${key === COMPUTED ? 'computed from the payload' : `\`${key}\` of the payload`}.`,
+            },
+          }),
+    },
+  };
+}

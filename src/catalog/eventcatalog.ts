@@ -1,0 +1,191 @@
+import { type CatalogEvent, type CatalogService, COMPUTED, eventName, type JsonSchema } from './model.ts';
+
+/** Path in the folder of an EventCatalog, and what stands there. */
+export type CatalogFiles = ReadonlyMap<string, string>;
+
+/**
+ * Files that EventCatalog (https://www.eventcatalog.dev) shows: a folder for each event, service and channel. The highest
+ * version of an event is its page, older ones are in `versioned/`.
+ */
+export function toEventCatalog(services: readonly CatalogService[]): CatalogFiles {
+  const files = new Map<string, string>();
+  for (const service of services) files.set(`services/${service.name}/index.mdx`, servicePage(service));
+  const produced = services.flatMap(({ produces }) => produces);
+  // A consumer knows an event that is published elsewhere; the publisher's word counts.
+  const consumed = services.flatMap(({ consumes }) => consumes.flatMap(({ events }) => events));
+  const events = [...new Map([...consumed, ...produced].map((event) => [eventName(event), event])).values()];
+  for (const event of events) {
+    const latest = Math.max(
+      ...events.filter(({ type }) => type === event.type).map(({ version }) => version),
+    );
+    const home = folderOf(event, latest);
+    files.set(`${home}/index.mdx`, eventPage(event));
+    files.set(`${home}/schema.json`, json(withDialect(event.schema)));
+    if (event.example !== undefined) files.set(`${home}/example.json`, json(event.example));
+  }
+  for (const [subject, sharing] of bySubject(events))
+    files.set(`channels/${channelId(subject)}/index.mdx`, channelPage(sharing[0] as CatalogEvent, services));
+  return files;
+}
+
+function folderOf({ type, version }: CatalogEvent, latest: number): string {
+  const folder = `events/${fileName(type)}`;
+  return version === latest ? folder : `${folder}/versioned/${versionOf(version)}`;
+}
+
+function fileName(text: string): string {
+  return text.replace(/[^\w.-]/g, '_');
+}
+
+/** EventCatalog compares versions as semantic ones. */
+function versionOf(version: number): string {
+  return `${version}.0.0`;
+}
+
+function channelId(subject: string): string {
+  return fileName(subject.replace(/[{}]/g, ''));
+}
+
+function bySubject(events: readonly CatalogEvent[]): ReadonlyMap<string, readonly CatalogEvent[]> {
+  const found = new Map<string, CatalogEvent[]>();
+  for (const event of events) found.set(event.subject, [...(found.get(event.subject) ?? []), event]);
+  return found;
+}
+
+function servicePage({
+  name,
+  version,
+  description = '',
+  produces,
+  consumes,
+  streams,
+}: CatalogService): string {
+  const front = {
+    id: name,
+    name,
+    version,
+    summary: firstLine(description) || `${name}, version ${version}`,
+    sends: produces.map((event) => ({ ...reference(event), to: [{ id: channelId(event.subject) }] })),
+    receives: consumes.flatMap(({ events }) =>
+      events.map((event) => ({ ...reference(event), from: [{ id: channelId(event.subject) }] })),
+    ),
+  };
+  const body = [
+    markdown(description),
+    '<NodeGraph />',
+    ...(streams.length === 0 ? [] : ['## Streams', ...streams.map((stream) => fenced(json(stream)))]),
+    ...(consumes.length === 0
+      ? []
+      : [
+          '## Durable consumers',
+          table(
+            ['durable', 'stream', 'events'],
+            consumes.map(({ durable, stream, events }) => [
+              durable,
+              stream,
+              events.map(eventName).join(', '),
+            ]),
+          ),
+        ]),
+  ];
+  return page(front, body);
+}
+
+function reference({ type, version }: CatalogEvent) {
+  return { id: type, version: versionOf(version) };
+}
+
+function eventPage(event: CatalogEvent): string {
+  const { type, version, title = type, description = '', subject, key, stream, example } = event;
+  const front = {
+    id: type,
+    name: title,
+    version: versionOf(version),
+    summary: firstLine(description) || title,
+    schemaPath: 'schema.json',
+    channels: [{ id: channelId(subject), version: '1.0.0' }],
+  };
+  const facts = [
+    ['subject', code(subject)],
+    ['header `Postcommit-Type`', code(type)],
+    ['header `Event-Version`', code(String(version))],
+    ['key', key === null ? 'none' : key === COMPUTED ? 'computed from the payload' : code(key)],
+    ...(stream === undefined ? [] : [['stream', code(stream)]]),
+  ];
+  return page(front, [
+    markdown(description),
+    table(['', ''], facts),
+    '<NodeGraph />',
+    '## Schema',
+    '<SchemaViewer file="schema.json" />',
+    ...(example === undefined ? [] : ['## Example', fenced(json(example))]),
+  ]);
+}
+
+function channelPage(
+  { subject, parameters, stream }: CatalogEvent,
+  services: readonly CatalogService[],
+): string {
+  const declared = services.flatMap(({ streams }) => streams).find(({ name }) => name === stream);
+  const front = {
+    id: channelId(subject),
+    name: subject,
+    version: '1.0.0',
+    summary: `The NATS subject ${subject}`,
+    address: subject,
+    protocols: ['nats'],
+    ...(parameters.length === 0
+      ? {}
+      : {
+          parameters: Object.fromEntries(
+            parameters.map(({ name, property }) => [
+              name,
+              { description: property ? `${name} of the payload` : 'computed from the payload' },
+            ]),
+          ),
+        }),
+  };
+  return page(front, [
+    '<ChannelInformation />',
+    ...(declared === undefined ? [] : ['## Stream', fenced(json(declared))]),
+  ]);
+}
+
+/** YAML takes JSON as it is, so nothing in a text can end the front matter or mean something else. */
+function page(front: Readonly<Record<string, unknown>>, body: readonly string[]): string {
+  const lines = Object.entries(front).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
+  return `---\n${lines.join('\n')}\n---\n\n${body.filter(Boolean).join('\n\n')}\n`;
+}
+
+/** Outside code, braces and angle brackets of MDX are JavaScript and components: here they are text. */
+function markdown(text: string): string {
+  const pieces = text.trim().split(/(```[\s\S]*?```|`[^`\n]*`)/);
+  return pieces.map((piece, i) => (i % 2 === 0 ? piece.replace(/[{}<]/g, '\\$&') : piece)).join('');
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+/** Braces in the text of a page would be JavaScript. */
+function code(text: string): string {
+  return `\`${text}\``;
+}
+
+function fenced(text: string): string {
+  return `\`\`\`json\n${text.trimEnd()}\n\`\`\``;
+}
+
+function firstLine(text: string): string {
+  return text.trim().split('\n')[0] ?? '';
+}
+
+function withDialect(schema: JsonSchema): JsonSchema {
+  return { $schema: 'http://json-schema.org/draft-07/schema#', ...schema };
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}

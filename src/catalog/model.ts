@@ -1,0 +1,53 @@
+import type { StreamDefinition } from '../jetstream/index.ts';
+
+/** A JSON Schema of draft 7. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** What a service says of itself: what is exported, and compared. Plain data, whether it comes from code or from a document. */
+export interface CatalogService {
+  readonly name: string;
+  readonly version: string;
+  readonly description?: string;
+  readonly streams: readonly StreamDefinition[];
+  /** Events that it alone publishes. */
+  readonly produces: readonly CatalogEvent[];
+  readonly consumes: readonly Consumption[];
+}
+
+export interface CatalogEvent {
+  readonly type: string;
+  readonly version: number;
+  readonly title?: string;
+  readonly description?: string;
+  /** With parameters in braces. */
+  readonly subject: string;
+  readonly parameters: readonly CatalogParameter[];
+  /** A property of the payload, `COMPUTED`, or null: it has none. */
+  readonly key: string | null;
+  /** Where its subject is captured; absent if no stream is declared that does. */
+  readonly stream?: string;
+  readonly schema: JsonSchema;
+  /** A payload. */
+  readonly example?: unknown;
+}
+
+export interface CatalogParameter {
+  readonly name: string;
+  /** It is the property of the payload with this name. */
+  readonly property: boolean;
+}
+
+/** One durable consumer. Its events are as this service knows them. */
+export interface Consumption {
+  readonly stream: string;
+  readonly durable: string;
+  readonly events: readonly CatalogEvent[];
+}
+
+/** A key that a function makes of the payload. */
+export const COMPUTED = '(computed)';
+
+/** `patient.registered version 1`. */
+export function eventName({ type, version }: Pick<CatalogEvent, 'type' | 'version'>): string {
+  return `${type} version ${version}`;
+}
