@@ -10,7 +10,7 @@ import { type Arrivals, type Issued, intendedMicros, runOpenLoop } from './open-
 /** How a write gets to a stream. */
 export interface Path {
   readonly site: Site;
-  /** One row, with parameters for subject, payload and, if it has a third, key. */
+  /** One row, with parameters for subject, payload and, if it has a third, key. Prepared once by each connection. */
   readonly insert: string;
 }
 
@@ -70,7 +70,8 @@ async function write({ site, insert }: Path, arrivals: Arrivals): Promise<Writte
   const withKey = insert.includes('$3');
   const issued = await runOpenLoop(intendedMicros(arrivals), async (n) => {
     const payload = JSON.stringify({ n, filler: FILLER });
-    await pool.query(insert, [`${stream}.bench`, payload, ...(withKey ? [`order-${n % KEYS}`] : [])]);
+    const values = [`${stream}.bench`, payload, ...(withKey ? [`order-${n % KEYS}`] : [])];
+    await pool.query({ name: 'write', text: insert, values });
     committedMicros[n] = monotonicMicros();
   });
   return issued.map((times, n) => ({ ...times, committedMicros: committedMicros[n] ?? Number.NaN }));

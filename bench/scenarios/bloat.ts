@@ -45,7 +45,7 @@ export const bloat: Bench = {
       runs.push(...latest);
       context.note(`bloat ${i}/${context.runs}: ${latest.map(wordsOf).join(', ')}`);
     }
-    const pictured = context.quick ? runs : await sideBySide(context, { variants: PICTURED, seconds: 12 });
+    const pictured = context.quick ? runs : await sideBySide(context, { variants: PICTURED, seconds: 8 });
     return outcomeOf(runs, pictured);
   },
 };

@@ -22,7 +22,7 @@ export const consoleOpen: Bench = {
 };
 
 async function compare(context: BenchContext): Promise<BenchOutcome> {
-  const seconds = context.quick ? 1 : 4;
+  const seconds = context.quick ? 1 : 2;
   await using site = await openSite(context, { name: STREAM });
   const { promise: page, resolve } = Promise.withResolvers<string>();
   await using relay = await startRelay(site, {

@@ -26,7 +26,7 @@ const DRAIN_TIMEOUT_MS = 120_000;
 export const drain: Bench = {
   summary: 'a backlog to a stream, beside the stock client and beside publishing from memory',
   async run(context) {
-    const count = context.quick ? 50_000 : 200_000;
+    const count = context.quick ? 30_000 : 120_000;
     const runs = new Map<Variant, Run[]>(VARIANTS.map((variant) => [variant, []]));
     for (let i = 1; i <= context.runs; i++) {
       for (const variant of VARIANTS) {

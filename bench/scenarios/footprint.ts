@@ -39,7 +39,7 @@ interface Relays {
 
 /** Idle and busy take turns. */
 async function processes(site: Site, { context, leader, standby }: Relays): Promise<BenchResult[]> {
-  const windowMs = context.quick ? 700 : 2_500;
+  const windowMs = context.quick ? 700 : 2_000;
   const cpu = { standby: [] as number[], idle: [] as number[], busy: [] as number[] };
   await write(site, context.quick ? windowMs / 2 : WARM_MS);
   for (let i = 1; i <= context.runs; i++) {

@@ -38,7 +38,7 @@ export const gaps: Bench = {
 };
 
 async function measure(context: BenchContext, variant: Variant): Promise<Run> {
-  const count = context.quick ? 10_000 : 100_000;
+  const count = context.quick ? 5_000 : 100_000;
   await using site = await openSite(context, { name: `gaps_${variant.replace('-', '_')}` });
   const other = await prepare(site, { variant, count });
   await site.pool.query('checkpoint');

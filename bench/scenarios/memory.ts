@@ -26,7 +26,7 @@ interface Run {
 export const memory: Bench = {
   summary: 'memory of a relay with 1,000,000 events pending and NATS down, and while it drains them',
   async run(context) {
-    const count = context.quick ? 100_000 : 1_000_000;
+    const count = context.quick ? 50_000 : 1_000_000;
     // Once: a million events are written, drained and read back.
     const run = await measure(context, count);
     context.note(

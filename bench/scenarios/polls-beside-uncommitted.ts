@@ -8,7 +8,7 @@ import { type BenchOutcome, resultOf } from '../report/result.ts';
 import { startRelay } from '../servers/relay-process.ts';
 import { openSite, type Site } from '../servers/site.ts';
 
-const UNCOMMITTED = { full: 200_000, quick: 50_000 } as const;
+const UNCOMMITTED = { full: 200_000, quick: 20_000 } as const;
 /** Enough for the relay to poll at its shortest interval, too few to be what its polls cost. */
 const EVENTS_PER_SECOND = 200;
 const SETTLE_MS = 250;
@@ -34,8 +34,10 @@ export async function measurePolls(context: BenchContext): Promise<BenchOutcome>
     },
   });
   const servers = { ...context, databaseUrl: postgres.url };
-  await using alone = await openPolled(servers, 'polls_alone');
-  await using beside = await openPolled(servers, 'polls_beside');
+  await using opened = new AsyncDisposableStack();
+  const [alone, beside] = (await Promise.all(
+    ['polls_alone', 'polls_beside'].map(async (name) => opened.use(await openPolled(servers, name))),
+  )) as [Polled, Polled];
   const uncommitted = context.quick ? UNCOMMITTED.quick : UNCOMMITTED.full;
   const bulk = await insertUncommitted(beside.site.url, {
     stream: beside.site.stream,

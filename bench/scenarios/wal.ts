@@ -75,7 +75,7 @@ async function measure(stage: Stage): Promise<Run[]> {
 async function measureIdle({ context, site, relay }: Stage): Promise<Run> {
   await site.pool.query('checkpoint');
   await sleep(QUIET_MS);
-  const seconds = context.quick ? 0.25 : 2;
+  const seconds = context.quick ? 0.25 : 1;
   const before = await writtenBytes(site);
   await sleep(seconds * 1_000);
   return { relay, rate: 'idle', bytes: ((await writtenBytes(site)) - before) / seconds };

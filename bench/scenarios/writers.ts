@@ -20,7 +20,6 @@ const VARIANTS = Object.keys(TRIGGERS) as Variant[];
 const LATENCY_VARIANTS: readonly Variant[] = ['postcommit', 'no-trigger', 'notify-per-commit'];
 
 const CLIENTS = [16, 64] as const;
-const WARM_UP_MS = 200;
 const DRAIN_TIMEOUT_MS = 60_000;
 /** Transactions a second of the open loop: far below what the machine can do, or it would measure a queue. */
 const OPEN_LOOP_PER_SECOND = 1_000;
@@ -85,8 +84,8 @@ function measureRate(
   stage: Stage,
   { variant, clients }: { variant: Variant; clients: number },
 ): Promise<Run> {
-  const forMs = stage.context.quick ? 150 : 600;
-  return measure(stage, { variant, clients, loop: { kind: 'closed', clients, warmUpMs: WARM_UP_MS, forMs } });
+  const times = stage.context.quick ? { warmUpMs: 100, forMs: 150 } : { warmUpMs: 200, forMs: 600 };
+  return measure(stage, { variant, clients, loop: { kind: 'closed', clients, ...times } });
 }
 
 function measureLatency(stage: Stage, variant: Variant): Promise<Run> {

@@ -39,14 +39,18 @@ export async function relayedSince({ natsUrl, stream, pool }: Site, since: Level
   const seen = new Set<number>();
   const lastOf = new Map<string, number>();
   let [twice, disorder] = [0, 0];
-  const span = await visitStream(natsUrl, { stream, afterSequence: since.sequence }, ({ headers }) => {
-    const position = Number(headers?.get('Postcommit-Position'));
-    const key = headers?.get('Postcommit-Key') ?? '';
-    if (seen.has(position)) twice++;
-    seen.add(position);
-    if (position < (lastOf.get(key) ?? 0)) disorder++;
-    lastOf.set(key, position);
-  });
+  const span = await visitStream(
+    natsUrl,
+    { stream, afterSequence: since.sequence, headersOnly: true },
+    ({ headers }) => {
+      const position = Number(headers?.get('Postcommit-Position'));
+      const key = headers?.get('Postcommit-Key') ?? '';
+      if (seen.has(position)) twice++;
+      seen.add(position);
+      if (position < (lastOf.get(key) ?? 0)) disorder++;
+      lastOf.set(key, position);
+    },
+  );
   return { faults: { lost: countMissing(rows[0]?.positions ?? '{}', seen), twice, disorder }, span };
 }
 

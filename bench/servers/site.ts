@@ -28,10 +28,11 @@ export async function openSite(
   { databaseUrl, natsUrl }: Servers,
   { name, connections = 10, migrated = true }: SiteOptions,
 ): Promise<Site> {
-  await execute(databaseUrl, `create database ${name}`);
-  const url = new URL(databaseUrl);
-  url.pathname = `/${name}`;
-  if (migrated) await migrate({ url: url.href });
+  await execute(
+    databaseUrl,
+    `create database ${name} template ${migrated ? await templateOn(databaseUrl) : 'template1'}`,
+  );
+  const url = databaseOn(databaseUrl, name);
   const pool = new pg.Pool({ connectionString: url.href, max: connections });
   pool.on('error', () => undefined); // A connection that is being closed may be ended by the drop.
   return {
@@ -45,6 +46,28 @@ export async function openSite(
       await deleteStream(natsUrl, name);
     },
   };
+}
+
+function databaseOn(databaseUrl: string, name: string): URL {
+  const url = new URL(databaseUrl);
+  url.pathname = `/${name}`;
+  return url;
+}
+
+const TEMPLATE = 'postcommit_template';
+const templates = new Map<string, Promise<string>>();
+
+/** A database to copy: a whole bench opens some hundreds of sites, and a copy takes half the time of a migration. */
+function templateOn(databaseUrl: string): Promise<string> {
+  const made = templates.get(databaseUrl) ?? makeTemplate(databaseUrl);
+  templates.set(databaseUrl, made);
+  return made;
+}
+
+async function makeTemplate(databaseUrl: string): Promise<string> {
+  await execute(databaseUrl, `create database ${TEMPLATE}`);
+  await migrate({ url: databaseOn(databaseUrl, TEMPLATE).href });
+  return TEMPLATE;
 }
 
 /** One statement on a connection of its own. */

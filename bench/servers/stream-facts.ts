@@ -23,16 +23,24 @@ export interface StreamFacts extends StreamSpan {
 /** Reads a whole stream back. */
 export async function readStream(natsUrl: string, stream: string, header: string): Promise<StreamFacts> {
   const numbers: number[] = [];
-  const span = await visitStream(natsUrl, { stream }, ({ headers }) => {
+  const span = await visitStream(natsUrl, { stream, headersOnly: true }, ({ headers }) => {
     numbers.push(Number(headers?.get(header)));
   });
   return { ...span, numbers };
 }
 
+export interface Visit {
+  readonly stream: string;
+  /** Default 0. */
+  readonly afterSequence?: number;
+  /** Payloads stay where they are. Default false. */
+  readonly headersOnly?: boolean;
+}
+
 /** Calls `onMessage` for what the stream holds now, or holds behind a sequence, in its order. Returns how much it is in all. */
 export async function visitStream(
   natsUrl: string,
-  { stream, afterSequence = 0 }: { readonly stream: string; readonly afterSequence?: number },
+  { stream, afterSequence = 0, headersOnly = false }: Visit,
   onMessage: (message: JsMsg) => void,
 ): Promise<StreamSpan> {
   const connection = await connect({ servers: natsUrl });
@@ -45,6 +53,7 @@ export async function visitStream(
       opt_start_seq: afterSequence + 1,
       replay_policy: ReplayPolicy.Instant,
       ackPolicy: AckPolicy.None,
+      headers_only: headersOnly,
     } as object);
     const messages = await consumer.consume({ max_messages: 5_000 });
     for await (const message of messages) {

@@ -13,6 +13,8 @@ export interface MessageExtension {
   readonly version: number;
   readonly key: string | null;
   readonly stream?: string;
+  /** Parameters of the subject that are no properties of the payload. */
+  readonly computed?: readonly string[];
 }
 
 export interface OperationExtension {
@@ -80,9 +82,9 @@ function channelOf(sharing: readonly CatalogEvent[]): object {
       ? {}
       : {
           parameters: Object.fromEntries(
-            parameters.map(({ name, property }) => [
+            parameters.map(({ name }) => [
               name,
-              property
+              sharing.every((event) => event.parameters.some((each) => each.name === name && each.property))
                 ? { description: `\`${name}\` of the payload.`, location: `$message.payload#/${name}` }
                 : { description: 'Computed from the payload.' },
             ]),
@@ -124,7 +126,8 @@ function receiveOf({ stream, durable, events }: Consumption): [string, object][]
 }
 
 function messageOf(event: CatalogEvent): object {
-  const { type, version, title, description, key, stream, schema, example } = event;
+  const { type, version, title, description, key, stream, schema, example, parameters } = event;
+  const computed = parameters.filter(({ property }) => !property).map(({ name }) => name);
   return {
     name: type,
     title: title ?? type,
@@ -138,6 +141,7 @@ function messageOf(event: CatalogEvent): object {
       version,
       key,
       ...(stream === undefined ? {} : { stream }),
+      ...(computed.length === 0 ? {} : { computed }),
     } satisfies MessageExtension,
   };
 }

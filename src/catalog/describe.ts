@@ -12,7 +12,6 @@ import { type CatalogEvent, type CatalogService, COMPUTED, type JsonSchema } fro
  */
 export async function describeService(service: ServiceDefinition): Promise<CatalogService> {
   const { name, version, description, streams } = service;
-  const eventIn = (event: AnyEvent, stream: string | undefined) => describeEvent(event, stream);
   return {
     name,
     version,
@@ -20,14 +19,14 @@ export async function describeService(service: ServiceDefinition): Promise<Catal
     streams,
     produces: await Promise.all(
       service.produces.map((event) =>
-        eventIn(event, streams.find(({ subjects }) => patternsCover(subjects, event.pattern))?.name),
+        describeEvent(event, streams.find(({ subjects }) => patternsCover(subjects, event.pattern))?.name),
       ),
     ),
     consumes: await Promise.all(
       service.consumes.map(async ({ stream, durable, events }) => ({
         stream,
         durable,
-        events: await Promise.all(events.map((event) => eventIn(event, stream))),
+        events: await Promise.all(events.map((event) => describeEvent(event, undefined))),
       })),
     ),
   };

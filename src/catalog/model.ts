@@ -24,7 +24,7 @@ export interface CatalogEvent {
   readonly parameters: readonly CatalogParameter[];
   /** A property of the payload, `COMPUTED`, or null: it has none. */
   readonly key: string | null;
-  /** Where its subject is captured; absent if no stream is declared that does. */
+  /** Of an event that is published: which of the streams captures it. Absent if none of them does. */
   readonly stream?: string;
   readonly schema: JsonSchema;
   /** A payload. */

@@ -15,7 +15,7 @@ const document = z.object({
     z.string(),
     z.object({
       address: z.string(),
-      parameters: z.record(z.string(), z.object({ location: z.string().optional() })).default({}),
+      parameters: z.record(z.string(), z.unknown()).default({}),
     }),
   ),
   operations: z.record(
@@ -39,6 +39,7 @@ const document = z.object({
           version: z.number(),
           key: z.string().nullable(),
           stream: z.string().optional(),
+          computed: z.array(z.string()).default([]),
         }),
       }),
     ),
@@ -79,10 +80,15 @@ function toService(found: Document): CatalogService {
     produces: of('send').flatMap(({ messages }) => eventsOf(messages)),
     consumes: byDurable(
       of('receive').flatMap(({ messages, [EXTENSION]: consumer }) =>
-        consumer === undefined ? [] : [{ ...consumer, events: eventsOf(messages) }],
+        consumer === undefined ? [] : [{ ...consumer, events: eventsOf(messages).map(withoutStream) }],
       ),
     ),
   };
+}
+
+/** Of an event that a service publishes and consumes there is one message. */
+function withoutStream({ stream: _, ...event }: CatalogEvent): CatalogEvent {
+  return event;
 }
 
 /** A durable with several subjects has as many operations. */
@@ -101,17 +107,14 @@ function toEvent({ channels, components }: Document, ref: string): CatalogEvent 
   const [channel, message] = [channels[channelId], components.messages[messageId]];
   if (channel === undefined || message === undefined) return undefined;
   const { title, description, payload, examples, [EXTENSION]: extension } = message;
-  const { type, version, key, stream } = extension;
+  const { type, version, key, stream, computed } = extension;
   return {
     type,
     version,
     ...(title === undefined || title === type ? {} : { title }),
     ...(description === undefined ? {} : { description }),
     subject: channel.address,
-    parameters: Object.entries(channel.parameters).map(([name, { location }]) => ({
-      name,
-      property: location !== undefined,
-    })),
+    parameters: Object.keys(channel.parameters).map((name) => ({ name, property: !computed.includes(name) })),
     key,
     ...(stream === undefined ? {} : { stream }),
     schema: payload.schema,

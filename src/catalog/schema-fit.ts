@@ -173,13 +173,38 @@ function compareValue(pair: Pair, value: unknown, reader: Schema): Misfit[] {
     return [
       misfit(pair, 'value', `may be ${JSON.stringify(value)}, which is none of ${JSON.stringify(values)}`),
     ];
-  if (
-    typeof value === 'string' &&
-    typeof reader.pattern === 'string' &&
-    !new RegExp(reader.pattern, 'u').test(value)
-  )
-    return [misfit(pair, 'format', `may be ${JSON.stringify(value)}, which has another form`)];
+  if (!keepsLimits(value, reader))
+    return [misfit(pair, 'limit', `may be ${JSON.stringify(value)}, which is beyond its limits`)];
+  if (!hasForm(value, reader))
+    return [misfit(pair, 'format', `may be ${JSON.stringify(value)}, which may have another form`)];
+  // A list or an object as a constant: rare enough to be content with what is the same.
+  if (typeof value === 'object' && value !== null && values === undefined)
+    return [misfit(pair, 'unclear', 'is a constant, which the comparison does not look into')];
   return [];
+}
+
+function keepsLimits(value: unknown, reader: Schema): boolean {
+  const size = typeof value === 'string' ? [...value].length : value;
+  if (typeof size !== 'number') return true;
+  const of = (keyword: string) => {
+    const limit = reader[typeof value === 'string' ? keyword.replace('imum', 'Length') : keyword];
+    return typeof limit === 'number' ? limit : undefined;
+  };
+  const [least, most] = [of('minimum') ?? -Infinity, of('maximum') ?? Infinity];
+  const [above, beneath] = [of('exclusiveMinimum') ?? -Infinity, of('exclusiveMaximum') ?? Infinity];
+  const step = typeof value === 'number' ? of('multipleOf') : undefined;
+  return (
+    size >= least &&
+    size <= most &&
+    size > above &&
+    size < beneath &&
+    (step === undefined || size % step === 0)
+  );
+}
+
+function hasForm(value: unknown, { pattern, format }: Schema): boolean {
+  if (typeof value !== 'string') return true;
+  return format === undefined && (typeof pattern !== 'string' || new RegExp(pattern, 'u').test(value));
 }
 
 function typeOf(value: unknown): string {
@@ -238,11 +263,7 @@ function compareObjects(pair: Pair, writer: Schema, reader: Schema): Misfit[] {
   return [
     ...compareRequired(pair, writer, asList(reader.required)),
     ...Object.entries(written).flatMap(([name, property]) => {
-      const at = {
-        ...pair,
-        writer: property as Node,
-        path: pair.path === '' ? name : `${pair.path}.${name}`,
-      };
+      const at = { ...pair, writer: property as Node, path: below(pair, name) };
       if (name in wanted) return compare({ ...at, reader: wanted[name] as Node });
       return compareExtra(at, reader.additionalProperties);
     }),
@@ -259,12 +280,16 @@ function compareRequired(pair: Pair, writer: Schema, required: readonly string[]
   return required
     .filter((name) => !always.has(name))
     .map((name) => {
-      const at = { ...pair, path: pair.path === '' ? name : `${pair.path}.${name}` };
+      const at = { path: below(pair, name) };
       const known = name in properties || typeof writer.additionalProperties === 'object';
       return known
         ? misfit(at, 'property-optional', 'is not always written, and readers need it')
         : misfit(at, 'property-missing', 'is not written, and readers need it');
     });
+}
+
+function below({ path }: Pair, name: string): string {
+  return path === '' ? name : `${path}.${name}`;
 }
 
 function compareExtra(at: Pair, additional: unknown): Misfit[] {
@@ -275,10 +300,19 @@ function compareExtra(at: Pair, additional: unknown): Misfit[] {
     : [];
 }
 
+/** A writer of a record may write any name, one that the reader knows among them. */
 function compareRecords(pair: Pair, writer: Schema, reader: Schema): Misfit[] {
   if (typeof writer.additionalProperties !== 'object') return [];
-  const at = { ...pair, writer: writer.additionalProperties as Node, path: `${pair.path}{}` };
-  return compareExtra(at, reader.additionalProperties);
+  const values = { ...pair, writer: writer.additionalProperties as Node };
+  const written = asObject(writer.properties);
+  return [
+    ...compareExtra({ ...values, path: `${pair.path}{}` }, reader.additionalProperties),
+    ...Object.entries(asObject(reader.properties))
+      .filter(([name]) => !(name in written))
+      .flatMap(([name, property]) =>
+        compare({ ...values, path: below(pair, name), reader: property as Node }),
+      ),
+  ];
 }
 
 function compareArrays(pair: Pair, writer: Schema, reader: Schema): Misfit[] {
