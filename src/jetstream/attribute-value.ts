@@ -1,12 +1,13 @@
+const HALF_A_PAIR = /\p{Surrogate}/gu;
 /** What the NATS binding of CloudEvents encodes: everything but U+0021 to U+007E, and of those `"` and `%`. */
 const TO_ENCODE = /[^!#$&-~]+/gu;
 
 /**
- * The value of a CloudEvents attribute as a header has it (NATS binding 1.0, section 3.1.3.2). Half a surrogate pair, which is
+ * The value of a CloudEvents attribute as a header has it (NATS binding 1.0.3, section 3.1.3.2). Half a surrogate pair, which is
  * no character, becomes U+FFFD.
  */
 export function encodeAttribute(value: string): string {
-  return value.toWellFormed().replace(TO_ENCODE, encodeURIComponent);
+  return value.replace(HALF_A_PAIR, '\ufffd').replace(TO_ENCODE, encodeURIComponent);
 }
 
 /**

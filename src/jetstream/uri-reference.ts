@@ -12,5 +12,5 @@ const URI_REFERENCE = new RegExp(`^(?:${SCHEME}|(?![^/?#]*:))${HIERARCHY}(?:\\?$
 
 /** The text itself where it is a URI reference; else all that cannot stand in one is percent-encoded. */
 export function asUriReference(text: string): string {
-  return URI_REFERENCE.test(text) ? text : encodeURIComponent(text.toWellFormed());
+  return URI_REFERENCE.test(text) ? text : encodeURIComponent(text.replace(/\p{Surrogate}/gu, '\ufffd'));
 }
