@@ -218,6 +218,36 @@ test('a marker has none of them', async () => {
   expect((await ceLines(stage)).map((lines) => lines.length)).toEqual([5, 0]);
 });
 
+test.each(ORDERINGS)(
+  'in %s ordering what was planned without them and does not fit with them is a dead letter, and those behind it go on',
+  async (ordering) => {
+    await using stage = await openStage({ config: { max_msg_size: 4_000 } });
+    const lane = { ordering };
+    {
+      await using relay = await stage.startRelay({ source: ON.source, lane });
+      await stage.write(1);
+      await untilStored(stage, 1);
+      await relay.relay.stop();
+    }
+    await stage.write(1, { key: '€'.repeat(170), payload: 'x'.repeat(2_000) });
+    // As a leader that dies after it has planned it.
+    await stage.pool.query(
+      `insert into postcommit.batches (stream, incarnation, batch, epoch, ordering, kind, first_sequence, last_sequence,
+         settled_to, settled_batch, positions, read_to, open_from)
+       select stream, incarnation, batch + 1, epoch, ordering, 'new', 2, 2, settled_to, settled_batch, '{[2,3)}', 2, 3
+         from postcommit.batches where stream = $1 order by batch desc limit 1`,
+      [stage.stream],
+    );
+    await using _successor = await stage.startRelay({ ...ON, lane });
+    await stage.write(1);
+    await untilLetters(stage.pool, [[2, 'parked']]);
+    const isStored = async () => (await stage.messages()).some(({ position }) => position === 3);
+    await expect.poll(isStored, { timeout: 20_000 }).toBe(true);
+    const markers = (await stage.messages()).filter(({ skipped }) => skipped !== '');
+    expect(markers.map(({ sequence }) => sequence)).toEqual(ordering === 'stream' ? [2] : []);
+  },
+);
+
 test('with the option off, which is the default, no message has any', async () => {
   await using stage = await openStage();
   await using _relay = await stage.startRelay();
