@@ -20,6 +20,8 @@ export interface StoredEvent {
   readonly position: number;
   readonly eventId: string;
   readonly subject: string;
+  /** Of a copy that is published under a prefix: the subject of the event itself. */
+  readonly ownSubject?: string;
   readonly key: string | null;
   readonly type: string | null;
   /** Null where the writer gave none. */

@@ -68,6 +68,7 @@ async function run(
     nats: config.natsSettings,
     lanes: config.lanes,
     provision: config.provision,
+    cloudEvents: config.cloudEvents,
     retentionMs: config.retentionMs,
     ...(config.source === undefined ? {} : { source: config.source }),
     logger,

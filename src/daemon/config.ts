@@ -26,6 +26,7 @@ export interface RelayConfig extends DatabaseConfig {
   readonly lanes: readonly LaneConfig[];
   readonly provision: boolean;
   readonly source: string | undefined;
+  readonly cloudEvents: 'off' | 'binary';
   /** Null when it is off. */
   readonly http: values.HttpAddress | null;
   readonly retentionMs: number;
@@ -70,6 +71,7 @@ const relaySchema = z.object({
   ...brokerShape,
   provision: values.trueOrFalse.default(true),
   source: values.sourceName.optional(),
+  cloudEvents: values.cloudEvents.default('off'),
   console: values.consoleHosts.default([]),
   consoleToken: values.consoleToken.optional(),
   http: values.httpAddress.default({ host: '127.0.0.1', port: 9465 }),
@@ -112,11 +114,12 @@ export function loadLookConfig(
 export function loadRelayConfig(sources: ConfigSources): RelayConfig {
   const collected = collect(sources);
   const parsed = parse(collected, relaySchema, relayProblems);
-  const { logLevel, provision, source, http } = parsed;
+  const { logLevel, provision, source, cloudEvents, http } = parsed;
   return {
     logLevel,
     provision,
     source,
+    cloudEvents,
     http,
     retentionMs: parsed.retention,
     lanes: lanesIn(parsed),

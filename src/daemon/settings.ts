@@ -134,6 +134,11 @@ export const SETTINGS = {
     about: 'name of this database in the messages (default: its name and system identifier)',
     expected: 'printable ASCII without blanks, at most 200 characters',
   },
+  cloudEvents: {
+    env: 'POSTCOMMIT_CLOUDEVENTS',
+    about: 'make each message a CloudEvent as well, by headers: binary or off (default: off)',
+    expected: 'binary or off',
+  },
   http: {
     env: 'POSTCOMMIT_HTTP',
     about: 'where the console, /metrics, /livez and /readyz are served, or off (default: 127.0.0.1:9465)',

@@ -80,6 +80,8 @@ export const sourceName = text.refine(
   'cannot be sent as a header of a message',
 );
 
+export const cloudEvents = oneOf(['off', 'binary'], 'is neither binary nor off');
+
 export interface HttpAddress {
   readonly host: string;
   readonly port: number;

@@ -3,6 +3,7 @@ import { lastRows } from '../batch-log/recover.ts';
 import { messageOf, PostcommitError } from '../errors.ts';
 import {
   type BrokerLink,
+  type CloudEventsMode,
   connectBroker,
   type DurablesAnswer,
   listDurables,
@@ -29,6 +30,7 @@ export interface DoctorOptions {
   readonly lanes: readonly LaneSettings[];
   readonly provision: boolean;
   readonly source: string | undefined;
+  readonly cloudEvents: CloudEventsMode;
   readonly retentionMs: number;
   /** An event that waits longer is late. */
   readonly maxLagMs: number;

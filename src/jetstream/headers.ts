@@ -1,5 +1,6 @@
 import { PostcommitError } from '../errors.ts';
 import type { StoredEvent } from '../event.ts';
+import type { CloudEventHeaders } from './cloud-events.ts';
 
 /** The headers that other programs rely on. */
 export const HEADER = {
@@ -22,6 +23,8 @@ export interface HeaderOptions {
   readonly messageId: string | null;
   /** The sequence this message must follow; null outside the chain. */
   readonly expectedLastSequence: number | null;
+  /** Undefined where messages are no CloudEvents. */
+  readonly cloudEvents?: CloudEventHeaders | undefined;
 }
 
 // A line break would let a value add headers of its own: `Nats-Rollup: all` erases a stream.
@@ -57,6 +60,7 @@ export function headerBlock(event: StoredEvent, options: HeaderOptions): string 
     block += `Nats-Expected-Last-Sequence: ${options.expectedLastSequence}\r\n`;
   if (event.key !== null) block += `Postcommit-Key: ${event.key}\r\n`;
   if (event.type !== null) block += `Postcommit-Type: ${event.type}\r\n`;
+  if (options.cloudEvents !== undefined) block += options.cloudEvents.linesOf(event);
   if (event.headers !== null) {
     for (const name in event.headers) block += `${name}: ${event.headers[name]}\r\n`;
   }
@@ -67,7 +71,7 @@ export function headerBlock(event: StoredEvent, options: HeaderOptions): string 
 /** The block of a marker: an empty message that fills the slot of an event that can never be stored. */
 export function markerHeaderBlock(
   event: Pick<StoredEvent, 'eventId' | 'position'>,
-  options: Omit<HeaderOptions, 'messageId'>,
+  options: Omit<HeaderOptions, 'messageId' | 'cloudEvents'>,
 ): string {
   let block = `${preamble(options.stream, options.source)}${event.position}\r\nPostcommit-Skipped: ${event.eventId}\r\n`;
   if (options.expectedLastSequence !== null)

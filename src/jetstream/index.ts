@@ -1,5 +1,12 @@
 export { type AccountLookup, type AccountUsage, lookUpAccount } from './account.ts';
 export { type BorrowedLink, borrowLink, type NatsTarget } from './borrowed-link.ts';
+export {
+  type CloudEvent,
+  type CloudEventHeaders,
+  type CloudEventsMode,
+  cloudEventOf,
+  createCloudEventHeaders,
+} from './cloud-events.ts';
 export { type BrokerLink, type ConnectOptions, connectBroker, linkTo } from './connection.ts';
 export {
   CONSUMER_NOT_FOUND,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { MsgHdrs } from '@nats-io/transport-node';
+import { cloudEventOf } from './cloud-events.ts';
 import { HEADER } from './headers.ts';
 
 /** A message of a stream, and where it lies there. */
@@ -19,6 +20,7 @@ export interface SourceMessage {
 export interface MessageContent {
   readonly subject: string;
   readonly key: string | null;
+  /** As its writer gave it; of another publisher's [CloudEvent]{@link cloudEventOf} its `ce-type`. */
   readonly type: string | null;
   /** Application headers: without those of NATS and postcommit. */
   readonly headers: Readonly<Record<string, string>>;
@@ -29,7 +31,10 @@ export interface MessageContent {
 
 /** An event as a handler receives it. */
 export interface ConsumedEvent extends MessageContent {
-  /** `Postcommit-Event-Id`, else the publisher's `Nats-Msg-Id`, else `<stream>:<sequence>`. */
+  /**
+   * `Postcommit-Event-Id`, else the publisher's `Nats-Msg-Id`, else `<stream>:<sequence>`. That of a CloudEvent is not looked at:
+   * what an inbox has recorded by its place would have another name, and a second effect.
+   */
   readonly id: string;
   readonly stream: string;
   readonly sequence: number;
@@ -47,14 +52,24 @@ export function contentOf({
   headers,
   data,
 }: Pick<SourceMessage, 'subject' | 'headers' | 'data'>): MessageContent {
+  const application = applicationHeaders(headers);
   return {
     subject,
     key: headers?.get(HEADER.key) || null,
-    type: headers?.get(HEADER.type) || null,
-    headers: applicationHeaders(headers),
+    type: headers?.get(HEADER.type) || foreignType(headers, application),
+    headers: application,
     payload: data,
     json: () => parseJson(data),
   };
+}
+
+/** Of a CloudEvent that another publisher made. On an event of ours that has no type `ce-type` is its subject. */
+function foreignType(
+  headers: MsgHdrs | undefined,
+  application: Readonly<Record<string, string>>,
+): string | null {
+  if (headers === undefined || headers.has(HEADER.eventId)) return null;
+  return cloudEventOf({ headers: application })?.type ?? null;
 }
 
 /** Without the message of JSON.parse, which quotes what it was given: it would be logged, and kept as a reason. */

@@ -56,6 +56,7 @@ export function createLane(context: LaneContext): Lane {
     letters,
     known: () => known,
     maxPayload: () => link.maxPayload,
+    cloudEvents: context.cloudEvents,
     storedBefore,
     slotted: ordering === 'stream',
     restDue: () => restsAt === log.lastBatch && isUnsaid(),

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import type { Ordering } from '../batch-log/batch.ts';
-import type { NatsSettings } from '../jetstream/index.ts';
+import type { CloudEventsMode, NatsSettings } from '../jetstream/index.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 import type { DeadLetterPolicy } from './lane/lane-letters.ts';
@@ -28,6 +28,8 @@ export interface RelayOptions {
   readonly provision?: boolean;
   /** Names this outbox in message headers. Default: the database's name and system identifier. */
   readonly source?: string;
+  /** `binary`: messages are CloudEvents as well, by headers that they get besides. Default `off`. */
+  readonly cloudEvents?: CloudEventsMode;
   /** How long a silent leader keeps the lease, in milliseconds. Default 5,000; at least 1,000. */
   readonly leaseTtlMs?: number;
   /** How long stored events stay in the outbox, in milliseconds. Default 24 hours. */
@@ -52,6 +54,7 @@ export type ResolvedOptions = Required<Omit<RelayOptions, 'source'>> & {
 export function resolveOptions(options: RelayOptions): ResolvedOptions {
   return {
     provision: true,
+    cloudEvents: 'off',
     leaseTtlMs: 5_000,
     retentionMs: 24 * 60 * 60 * 1_000,
     segmentBytes: 256 * 1024 * 1024,

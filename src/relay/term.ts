@@ -1,6 +1,6 @@
 import { createCoverage } from '../batch-log/coverage.ts';
 import { recoverCapture } from '../batch-log/recover.ts';
-import type { BrokerLink } from '../jetstream/index.ts';
+import { type BrokerLink, createCloudEventHeaders } from '../jetstream/index.ts';
 import {
   fenceLog,
   holdLeaderLock,
@@ -255,6 +255,7 @@ async function buildLanes({ context, resources }: Term, { work, router }: { work
   const { options, link, epoch, wakeUp } = context;
   const { logger, metrics, provision, maxDeadLetters } = options;
   const source = options.source ?? (await readSource(work));
+  const cloudEvents = options.cloudEvents === 'binary' ? createCloudEventHeaders(source) : undefined;
   let moved = false;
   const meters: LaneMeter[] = [];
   const build = (laneOptions: LaneOptions, number: number, closing: boolean) => {
@@ -266,6 +267,7 @@ async function buildLanes({ context, resources }: Term, { work, router }: { work
       link,
       epoch,
       source,
+      cloudEvents,
       provision,
       maxDeadLetters,
       isElsewhere: (subject) => router(subject) >= 0 && router(subject) !== number,

@@ -108,6 +108,7 @@ describe('samples', () => {
     'docs/dead-letters.md',
     'docs/tracing.md',
     'docs/replay.md',
+    'docs/cloud-events.md',
   ];
   const runnable = pages
     .flatMap(samplesOf)
@@ -124,7 +125,7 @@ describe('samples', () => {
     await database.connect();
     env = { DATABASE_URL: url.href, NATS_URL: nats.url, POSTCOMMIT_HTTP: '127.0.0.1:0' };
     // The stream of the quick start holds what another database's relay wrote: this one begins behind it.
-    relay = startCli(['relay', '--migrate'], env);
+    relay = startCli(['relay', '--migrate'], { ...env, POSTCOMMIT_CLOUDEVENTS: 'binary' });
     await relay.line('ready');
     await checkout.write(
       'run-sample.mjs',

@@ -36,6 +36,7 @@ export function optionsFor(stage: Stage, changed: Partial<DoctorOptions> = {}): 
     lanes: [{ stream: stage.stream, subjects: [`${stage.stream}.>`], ordering: 'stream' }],
     provision: true,
     source: undefined,
+    cloudEvents: 'off',
     retentionMs: 86_400_000,
     maxLagMs: 60_000,
     maxTransactionMs: 600_000,

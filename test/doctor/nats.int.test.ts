@@ -241,6 +241,17 @@ const FAULTS: readonly Fault[] = [
     plant: (stage) => updated(stage, { max_msg_size: 50_000 }),
   },
   {
+    fault: 'the stream has no room for the headers of CloudEvents',
+    check: 'max-payload',
+    severity: 'warning',
+    found: /messages of 1,005,000 \(max_msg_size\)$/,
+    fix: ['--max-msg-size=-1', 'postcommit migrate --max-payload 997832'],
+    async plant(stage) {
+      await updated(stage, { max_msg_size: 1_005_000 });
+      return { options: { cloudEvents: 'binary' } };
+    },
+  },
+  {
     fault: 'somebody else writes to the stream',
     check: 'foreign-writers',
     severity: 'problem',

@@ -82,6 +82,7 @@ const VALUES: Readonly<Record<SettingKey, fc.Arbitrary<unknown>>> = {
     fc.constantFrom('[]', '{}', '[', 'null', '[null]', '[[]]', '['.repeat(5_000)),
   ),
   source: fc.oneof(plainText, fc.constantFrom('shop', 'two words', 'x'.repeat(201))),
+  cloudEvents: fc.constantFrom('off', 'binary', 'BINARY', 'structured', 'on', '', true),
   http: fc.constantFrom(
     '127.0.0.1:0',
     'off',

@@ -153,9 +153,9 @@ export const PUBLISHING: readonly PlantedBug[] = [
     edits: [
       {
         file: KEY_OUTLET,
-        search: 'headerBlock(event, { stream, source, messageId, expectedLastSequence: null })',
+        search: 'headerBlock(event, { stream, source, messageId, expectedLastSequence, cloudEvents })',
         replace:
-          'headerBlock(event, { stream, source, messageId: messageId && null, expectedLastSequence: null })',
+          'headerBlock(event, { stream, source, messageId: messageId && null, expectedLastSequence, cloudEvents })',
       },
     ],
     scenes: ['broker-lies'],

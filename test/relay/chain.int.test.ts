@@ -17,6 +17,7 @@ function chainOf({ link, name }: ScratchStream) {
     link,
     stream: name,
     source: 'test',
+    cloudEvents: undefined,
     markerSubject: () => 'unused',
     meter,
     wake: () => halt(),

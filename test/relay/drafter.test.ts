@@ -43,6 +43,7 @@ function createScene({ pending = 0, limit = LIMIT } = {}) {
     letters,
     known: () => ({ state: { name: stream, maxMessageSize: -1 } as StreamState, atMs: performance.now() }),
     maxPayload: () => limit,
+    cloudEvents: undefined,
     storedBefore: new Set(),
     slotted: true,
     restDue: () => false,

@@ -1,7 +1,7 @@
 import { ACK_TIMEOUT_MS, type StreamState } from '../../jetstream/index.ts';
 import { readMaxPayload } from '../../migrate/database-state.ts';
 import { bytesText, countText, durationText, shareText } from '../../quantities.ts';
-import { OWN_HEADERS_BYTES } from '../../relay/lane/acceptable.ts';
+import { CLOUD_EVENT_BYTES, OWN_HEADERS_BYTES } from '../../relay/lane/acceptable.ts';
 import { eachLane, onNats, onStreams, WITHOUT_POSTGRES } from '../check.ts';
 import { ok, problem, type Remark, unseen, warning } from '../finding.ts';
 import { shellWord } from '../quoting.ts';
@@ -125,20 +125,21 @@ export const maxPayload = onNats(
     if (postgres.kind === 'absent') return unseen(WITHOUT_POSTGRES);
     const allowed = await readMaxPayload(postgres.connection);
     if (allowed === null) return unseen('the outbox has no limit yet: see the check migrations');
+    const overhead = OVERHEAD_BYTES + (around.options.cloudEvents === 'binary' ? CLOUD_EVENT_BYTES : 0);
     return eachLane(around, async ({ stream }) => {
       const lookup = await around.stream(link, stream);
       const own = lookup.kind === 'found' ? lookup.state.maxMessageSize : -1;
-      return judgePayload(allowed, { stream, server: link.maxPayload, own });
+      return judgePayload(allowed, { stream, server: link.maxPayload, own, overhead });
     });
   },
 );
 
 function judgePayload(
   allowed: number,
-  { stream, server, own }: { stream: string; server: number; own: number },
+  { stream, server, own, overhead }: { stream: string; server: number; own: number; overhead: number },
 ): Remark {
   const limit = own > 0 ? Math.min(own, server) : server;
-  const needed = allowed + OVERHEAD_BYTES;
+  const needed = allowed + overhead;
   if (needed <= limit)
     return ok(`the outbox takes ${countText(allowed)} bytes, and the stream ${countText(limit)}`);
   const ofStream = own > 0 && own <= server;
@@ -146,8 +147,8 @@ function judgePayload(
     found: `the outbox takes events of ${countText(allowed)} bytes, and ${ofStream ? `stream '${stream}' messages of ${countText(own)} (max_msg_size)` : `the server messages of ${countText(server)} (max_payload)`}`,
     cause: `With the headers of the relay such an event needs up to ${countText(needed)} bytes: one that does not fit becomes a dead letter.`,
     fix: ofStream
-      ? `nats stream edit ${shellWord(stream)} --max-msg-size=-1; or: postcommit migrate --max-payload ${Math.max(1, limit - OVERHEAD_BYTES)}`
-      : `Set max_payload: ${needed} in the configuration of nats-server; or: postcommit migrate --max-payload ${Math.max(1, limit - OVERHEAD_BYTES)}`,
+      ? `nats stream edit ${shellWord(stream)} --max-msg-size=-1; or: postcommit migrate --max-payload ${Math.max(1, limit - overhead)}`
+      : `Set max_payload: ${needed} in the configuration of nats-server; or: postcommit migrate --max-payload ${Math.max(1, limit - overhead)}`,
   };
   return allowed > limit ? problem(fault) : warning(fault);
 }

@@ -1,5 +1,10 @@
 import type { StoredEvent } from '../../event.ts';
-import { type BrokerLink, headerBlock, markerHeaderBlock } from '../../jetstream/index.ts';
+import {
+  type BrokerLink,
+  type CloudEventHeaders,
+  headerBlock,
+  markerHeaderBlock,
+} from '../../jetstream/index.ts';
 import { type Cargo, positionOf } from '../lane/cargo.ts';
 import { createGate, type Gate } from '../lane/gate.ts';
 import type { LaneMeter } from '../lane/lane-meter.ts';
@@ -46,6 +51,8 @@ export interface ChainOptions {
   readonly link: BrokerLink;
   readonly stream: string;
   readonly source: string;
+  /** Undefined where messages are no CloudEvents. */
+  readonly cloudEvents: CloudEventHeaders | undefined;
   /** Where markers go. */
   readonly markerSubject: () => string;
   readonly meter: LaneMeter;
@@ -162,7 +169,8 @@ export function createChain(options: ChainOptions): Chain {
 }
 
 /** L2 */
-function toMessage({ sequence, cargo }: Slot, { stream, source, markerSubject }: ChainOptions): EventMessage {
+function toMessage({ sequence, cargo }: Slot, options: ChainOptions): EventMessage {
+  const { stream, source, cloudEvents, markerSubject } = options;
   const expectedLastSequence = sequence - 1;
   if (cargo.kind === 'marker') {
     const headers = markerHeaderBlock(cargo, { stream, source, expectedLastSequence });
@@ -171,7 +179,7 @@ function toMessage({ sequence, cargo }: Slot, { stream, source, markerSubject }:
   const { event, messageId } = cargo;
   return {
     subject: event.subject,
-    headers: headerBlock(event, { stream, source, messageId, expectedLastSequence }),
+    headers: headerBlock(event, { stream, source, messageId, expectedLastSequence, cloudEvents }),
     payload: event.payload,
     event,
   };

@@ -34,12 +34,13 @@ const LOADED_BYTES_AT_MOST = 8 * 1024 * 1024;
 /** `stream` ordering: every event has a slot, and the chain of expected sequences fills the slots in order. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the outlet's state, its parts named below.
 export function createStreamOutlet(context: OutletContext): Outlet {
-  const { options, session, link, source, log, letters, meter, changed, wake } = context;
+  const { options, session, link, source, cloudEvents, log, letters, meter, changed, wake } = context;
   const { stream } = options;
   const chain = createChain({
     link,
     stream,
     source,
+    cloudEvents,
     markerSubject: () => markerSubjectOf(options.subjects, known),
     meter,
     wake,

@@ -25,7 +25,7 @@ const LOADED_AT_MOST = 2_048;
  */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over the outlet's state, its parts named below.
 export function createKeyOutlet(context: OutletContext): Outlet {
-  const { options, session, link, source, epoch, log, letters, meter, changed, wake } = context;
+  const { options, session, link, source, cloudEvents, epoch, log, letters, meter, changed, wake } = context;
   const { stream } = options;
   const queue = createKeyQueue({ perKey: options.ordering === 'key' });
   const graves = createKeyGraves(context, queue);
@@ -124,7 +124,8 @@ export function createKeyOutlet(context: OutletContext): Outlet {
         return;
       }
       const { event, messageId } = consignment;
-      const headers = headerBlock(event, { stream, source, messageId, expectedLastSequence: null });
+      const expectedLastSequence = null;
+      const headers = headerBlock(event, { stream, source, messageId, expectedLastSequence, cloudEvents });
       publisher.publish({ subject: event.subject, headers, payload: event.payload, event }, queue.take());
     }
   }

@@ -1,8 +1,11 @@
 import type { StoredEvent } from '../../event.ts';
-import { headerFault, type StreamState } from '../../jetstream/index.ts';
+import { type CloudEventHeaders, headerFault, type StreamState } from '../../jetstream/index.ts';
 
 /** Upper bound of what the relay's own headers add to a message. */
 export const OWN_HEADERS_BYTES = 1_024;
+
+/** The same of those that make it a CloudEvent, with key, type and source as long as they may be. */
+export const CLOUD_EVENT_BYTES = 5_120;
 
 /** JetStream counts the headers of a message in sixteen bits, whatever the limits of server and stream. */
 const MAX_HEADERS_BYTES = 65_535;
@@ -11,11 +14,16 @@ export interface Limits {
   readonly stream: StreamState;
   /** Of the server, for headers and payload. */
   readonly maxPayload: number;
+  /** Undefined where messages are no CloudEvents. */
+  readonly cloudEvents?: CloudEventHeaders | undefined;
 }
 
 /** Why this stream, as it is now, can never store this event; undefined if it can. Found before it gets a slot. */
-export function storageFault(event: StoredEvent, { stream, maxPayload }: Limits): string | undefined {
-  const headersBytes = headersSize(event);
+export function storageFault(
+  event: StoredEvent,
+  { stream, maxPayload, cloudEvents }: Limits,
+): string | undefined {
+  const headersBytes = headersSize(event) + (cloudEvents?.sizeOf(event) ?? 0);
   if (headersBytes > MAX_HEADERS_BYTES)
     return `its headers have about ${headersBytes} bytes, and JetStream takes ${MAX_HEADERS_BYTES}`;
   const size = event.payload.length + headersBytes;

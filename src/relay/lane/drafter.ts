@@ -2,7 +2,7 @@ import type { Batch } from '../../batch-log/batch.ts';
 import type { Retried } from '../../batch-log/plan.ts';
 import type { NewLetter } from '../../dead-letters/letter.ts';
 import type { StoredEvent } from '../../event.ts';
-import type { StreamState } from '../../jetstream/index.ts';
+import type { CloudEventHeaders, StreamState } from '../../jetstream/index.ts';
 import { createDeferred, type Deferred } from '../../lifecycle/deferred.ts';
 import { rangesOf } from '../../postgres/position-ranges.ts';
 import { storageFault } from './acceptable.ts';
@@ -41,6 +41,8 @@ export interface DrafterOptions {
   /** The stream's limits as of now, and when they were looked up, on the clock of `performance.now()`. */
   readonly known: () => { readonly state: StreamState; readonly atMs: number } | undefined;
   readonly maxPayload: () => number;
+  /** Undefined where messages are no CloudEvents. */
+  readonly cloudEvents: CloudEventHeaders | undefined;
   /** Positions that are in the stream already, and covered by `found` rows. */
   readonly storedBefore: ReadonlySet<number>;
   /** Slots protect what is repeated; without them its message id does. */
@@ -56,6 +58,7 @@ const LIMITS_MS = 1_000;
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one closure over what is being drafted, its parts named below.
 export function createDrafter(options: DrafterOptions): Drafter {
   const { stream, outlet, log, letters, known, maxPayload, storedBefore, slotted, changed } = options;
+  const { cloudEvents } = options;
   const { gate } = outlet;
   const repeats: WaitingRepeat[] = [];
   let busy = false;
@@ -63,7 +66,8 @@ export function createDrafter(options: DrafterOptions): Drafter {
   function suspectsOf(events: readonly StoredEvent[]): Suspect[] {
     const limits = known();
     return events.map((event) => {
-      const reason = limits && storageFault(event, { stream: limits.state, maxPayload: maxPayload() });
+      const reason =
+        limits && storageFault(event, { stream: limits.state, maxPayload: maxPayload(), cloudEvents });
       return { event, fault: reason === undefined ? undefined : { outcome: 'refused', reason } };
     });
   }

@@ -2,7 +2,7 @@ import type { Batch } from '../../batch-log/batch.ts';
 import type { PlanOutcome, Retried } from '../../batch-log/plan.ts';
 import type { NewLetter } from '../../dead-letters/letter.ts';
 import type { StoredEvent } from '../../event.ts';
-import type { BrokerLink } from '../../jetstream/index.ts';
+import type { BrokerLink, CloudEventHeaders } from '../../jetstream/index.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { LaneOptions } from '../options.ts';
@@ -121,6 +121,8 @@ export interface LaneContext {
   readonly link: BrokerLink;
   readonly epoch: number;
   readonly source: string;
+  /** Undefined where messages are no CloudEvents. */
+  readonly cloudEvents: CloudEventHeaders | undefined;
   readonly provision: boolean;
   readonly maxDeadLetters: number;
   /** Another lane takes this subject. */

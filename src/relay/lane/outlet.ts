@@ -1,7 +1,7 @@
 import type { Batch } from '../../batch-log/batch.ts';
 import type { NewLetter } from '../../dead-letters/letter.ts';
 import type { StoredEvent } from '../../event.ts';
-import type { BrokerLink, StreamState } from '../../jetstream/index.ts';
+import type { BrokerLink, CloudEventHeaders, StreamState } from '../../jetstream/index.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { LaneOptions } from '../options.ts';
@@ -55,6 +55,8 @@ export interface OutletContext {
   readonly session: Session;
   readonly link: BrokerLink;
   readonly source: string;
+  /** Undefined where messages are no CloudEvents. */
+  readonly cloudEvents: CloudEventHeaders | undefined;
   readonly epoch: number;
   /** Another lane takes this subject by now. */
   readonly isElsewhere: (subject: string) => boolean;

@@ -21,7 +21,8 @@ export function nameOf({ position, prefix }: Pick<PlannedMessage, 'position' | '
 
 /** What is published for an event: nothing but its subject changes. */
 export function underPrefix(event: StoredEvent, prefix: string | null): StoredEvent {
-  return prefix === null ? event : { ...event, subject: subjectUnder(prefix, event.subject) };
+  if (prefix === null) return event;
+  return { ...event, subject: subjectUnder(prefix, event.subject), ownSubject: event.subject };
 }
 
 export function subjectUnder(prefix: string, subject: string): string {
