@@ -109,6 +109,7 @@ describe('samples', () => {
     'docs/tracing.md',
     'docs/replay.md',
     'docs/cloud-events.md',
+    'docs/contracts.md',
   ];
   const runnable = pages
     .flatMap(samplesOf)

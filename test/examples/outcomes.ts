@@ -70,4 +70,9 @@ export const OUTCOMES: Readonly<Record<string, readonly string[]>> = {
     'ng.patient.python of python: patient.registered',
     '6 deliveries, letters to psql and python',
   ],
+  '10-contracts': [
+    'refused: country',
+    'a letter to Ada, patient 7.a of ng',
+    'ng.letter.7%2Ea: the letter to patient 7.a is on its way',
+  ],
 };

@@ -16,9 +16,9 @@ export interface CliResult {
 export type Env = Readonly<Record<string, string>>;
 
 /** Runs the real command line to its end, with nothing of this process's settings but what is given. */
-export async function runCli(args: readonly string[], env: Env = {}): Promise<CliResult> {
+export async function runCli(args: readonly string[], env: Env = {}, cwd?: string): Promise<CliResult> {
   const startedAtMs = performance.now();
-  const child = start(args, env);
+  const child = start(args, env, cwd);
   const output = { stdout: '', stderr: '' };
   child.stdout?.on('data', (chunk) => {
     output.stdout += chunk;
@@ -74,10 +74,11 @@ export function startCli(args: readonly string[], env: Env = {}): RunningCli {
   };
 }
 
-function start(args: readonly string[], env: Env): ChildProcess {
+function start(args: readonly string[], env: Env, cwd?: string): ChildProcess {
   const { PATH = '', HOME = '', NATS_SERVER_BIN = '', NODE_COMPILE_CACHE = '' } = process.env;
   return spawn(process.execPath, [MAIN, ...args], {
     env: { PATH, HOME, NATS_SERVER_BIN, NODE_COMPILE_CACHE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...(cwd === undefined ? {} : { cwd }),
   });
 }
