@@ -23,6 +23,7 @@ export interface OperationExtension {
 }
 
 export interface DocumentExtension {
+  readonly owners: readonly string[];
   readonly streams: readonly StreamDefinition[];
 }
 
@@ -32,7 +33,7 @@ export interface DocumentExtension {
  * consumers, for which its binding of NATS has no words, are in `x-postcommit`.
  */
 export function toAsyncApi(service: CatalogService): AsyncApiDocument {
-  const { name, version, description, streams, produces, consumes } = service;
+  const { name, version, description, owners, streams, produces, consumes } = service;
   const events = distinct([...produces, ...consumes.flatMap((consumption) => consumption.events)]);
   return {
     asyncapi: '3.0.0',
@@ -41,7 +42,7 @@ export function toAsyncApi(service: CatalogService): AsyncApiDocument {
     channels: Object.fromEntries(channelsOf(events)),
     operations: Object.fromEntries([...produces.map(sendOf), ...consumes.flatMap(receiveOf)]),
     components: { messages: Object.fromEntries(events.map((event) => [idOf(event), messageOf(event)])) },
-    [EXTENSION]: { streams } satisfies DocumentExtension,
+    [EXTENSION]: { owners, streams } satisfies DocumentExtension,
   };
 }
 

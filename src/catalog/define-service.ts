@@ -9,6 +9,8 @@ export interface ServiceOptions {
   readonly version: string;
   /** Markdown. */
   readonly description?: string;
+  /** Ids of teams or users, as EventCatalog knows them. */
+  readonly owners?: readonly string[];
   /** Streams that it owns, as for `ensureStream()`. */
   readonly streams?: readonly StreamDefinition[];
   /** Events that it publishes. An event has one publisher. */
@@ -37,6 +39,7 @@ export function defineService({
   name,
   version,
   description,
+  owners = [],
   streams = [],
   produces = [],
   consumes = [],
@@ -55,7 +58,7 @@ export function defineService({
   const twice = names.find((each, i) => names.indexOf(each) !== i);
   if (twice !== undefined)
     throw invalid(`${name} produces ${twice} twice`, 'List it once, or give one of them another version.');
-  return { name, version, description, streams, produces, consumes, [SERVICE]: true };
+  return { name, version, description, owners, streams, produces, consumes, [SERVICE]: true };
 }
 
 export function isService(value: unknown): value is ServiceDefinition {

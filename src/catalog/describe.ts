@@ -11,11 +11,12 @@ import { type CatalogEvent, type CatalogService, COMPUTED, type JsonSchema } fro
  * @throws PostcommitError for an example that is refused, and for a schema that cannot be written as JSON Schema.
  */
 export async function describeService(service: ServiceDefinition): Promise<CatalogService> {
-  const { name, version, description, streams } = service;
+  const { name, version, description, owners, streams } = service;
   return {
     name,
     version,
     ...(description === undefined ? {} : { description }),
+    owners,
     streams,
     produces: await Promise.all(
       service.produces.map((event) =>

@@ -19,7 +19,7 @@ export function toEventCatalog(services: readonly CatalogService[]): CatalogFile
       ...events.filter(({ type }) => type === event.type).map(({ version }) => version),
     );
     const home = folderOf(event, latest);
-    files.set(`${home}/index.mdx`, eventPage(event));
+    files.set(`${home}/index.mdx`, eventPage(event, ownersOf(event, services)));
     files.set(`${home}/schema.json`, json(withDialect(event.schema)));
     if (event.example !== undefined) files.set(`${home}/example.json`, json(event.example));
   }
@@ -56,6 +56,7 @@ function servicePage({
   name,
   version,
   description = '',
+  owners,
   produces,
   consumes,
   streams,
@@ -65,6 +66,7 @@ function servicePage({
     name,
     version,
     summary: firstLine(description) || `${name}, version ${version}`,
+    ...(owners.length === 0 ? {} : { owners }),
     sends: produces.map((event) => ({ ...reference(event), to: [{ id: channelId(event.subject) }] })),
     receives: consumes.flatMap(({ events }) =>
       events.map((event) => ({ ...reference(event), from: [{ id: channelId(event.subject) }] })),
@@ -95,13 +97,22 @@ function reference({ type, version }: CatalogEvent) {
   return { id: type, version: versionOf(version) };
 }
 
-function eventPage(event: CatalogEvent): string {
+/** Whoever publishes it. */
+function ownersOf(
+  { type }: Pick<CatalogEvent, 'type'>,
+  services: readonly CatalogService[],
+): readonly string[] {
+  return services.find(({ produces }) => produces.some((event) => event.type === type))?.owners ?? [];
+}
+
+function eventPage(event: CatalogEvent, owners: readonly string[]): string {
   const { type, version, title = type, description = '', subject, key, stream, example } = event;
   const front = {
     id: type,
     name: title,
     version: versionOf(version),
     summary: firstLine(description) || title,
+    ...(owners.length === 0 ? {} : { owners }),
     schemaPath: 'schema.json',
     channels: [{ id: channelId(subject), version: '1.0.0' }],
   };
@@ -123,10 +134,11 @@ function eventPage(event: CatalogEvent): string {
 }
 
 function channelPage(
-  { subject, parameters, stream }: CatalogEvent,
+  { type, subject, parameters, stream }: CatalogEvent,
   services: readonly CatalogService[],
 ): string {
   const declared = services.flatMap(({ streams }) => streams).find(({ name }) => name === stream);
+  const owners = ownersOf({ type }, services);
   const front = {
     id: channelId(subject),
     name: subject,
@@ -134,6 +146,7 @@ function channelPage(
     summary: `The NATS subject ${subject}`,
     address: subject,
     protocols: ['nats'],
+    ...(owners.length === 0 ? {} : { owners }),
     ...(parameters.length === 0
       ? {}
       : {

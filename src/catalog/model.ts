@@ -8,6 +8,8 @@ export interface CatalogService {
   readonly name: string;
   readonly version: string;
   readonly description?: string;
+  /** Ids of teams or users in an EventCatalog. */
+  readonly owners: readonly string[];
   readonly streams: readonly StreamDefinition[];
   /** Events that it alone publishes. */
   readonly produces: readonly CatalogEvent[];

@@ -44,7 +44,7 @@ const document = z.object({
       }),
     ),
   }),
-  [EXTENSION]: z.object({ streams: z.array(object) }),
+  [EXTENSION]: z.object({ owners: z.array(z.string()).default([]), streams: z.array(object) }),
 });
 type Document = z.infer<typeof document>;
 
@@ -76,6 +76,7 @@ function toService(found: Document): CatalogService {
     name: info.title,
     version: info.version,
     ...(info.description === undefined ? {} : { description: info.description }),
+    owners: found[EXTENSION].owners,
     streams: found[EXTENSION].streams as unknown as StreamDefinition[],
     produces: of('send').flatMap(({ messages }) => eventsOf(messages)),
     consumes: byDurable(

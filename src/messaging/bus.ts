@@ -1,4 +1,6 @@
 import { jetstream } from '@nats-io/jetstream';
+import type { TypedEvent } from '../contracts/define-event.ts';
+import { isTypedEvent, toOutboxEvent } from '../contracts/typed-event.ts';
 import { messageOf, PostcommitError } from '../errors.ts';
 import type { OutboxEvent } from '../event.ts';
 import {
@@ -40,7 +42,7 @@ export interface Bus extends AsyncDisposable {
    *
    * @throws PostcommitError `event-invalid`, or `broker-unreachable` if nobody confirms it: it may be stored all the same.
    */
-  store(event: OutboxEvent): Promise<Stored>;
+  store(event: OutboxEvent | TypedEvent): Promise<Stored>;
   /** Creates the stream, or reports what is not as declared. */
   ensureStream(declared: StreamDefinition): Promise<Provisioned>;
   /** Creates the pull consumer, or reports what is not as declared. */
@@ -74,7 +76,9 @@ export async function openBus({ nats, logger = silentLogger() }: BusOptions): Pr
     publish: (event) => publish(link, event),
     subscribe: (subject, handler, options) => subscribe(link, { subject, handler, logger, ...options }),
     async store(event) {
-      const { id, subject, payload, headers } = encodeMessage(event);
+      const { id, subject, payload, headers } = encodeMessage(
+        isTypedEvent(event) ? await toOutboxEvent(event) : event,
+      );
       headers.set(HEADER.messageId, id);
       try {
         const { stream, seq, duplicate } = await jetstream(link.connection).publish(subject, payload, {

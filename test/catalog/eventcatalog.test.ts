@@ -29,6 +29,7 @@ test('the SDK of EventCatalog reads events, services and channels', async () => 
     id: 'patient.registered',
     name: 'Patient registered',
     version: '1.0.0',
+    owners: ['registry-team'],
     schemaPath: 'schema.json',
     channels: [{ id: 'country.patient.id', version: '1.0.0' }],
     markdown: expect.stringContaining('<SchemaViewer file="schema.json" />'),
@@ -42,6 +43,7 @@ test('the SDK of EventCatalog reads events, services and channels', async () => 
   expect(await getService('patient-registry')).toMatchObject({
     version: '1.4.0',
     summary: 'Knows all patients.',
+    owners: ['registry-team'],
     sends: [
       { id: 'patient.registered', version: '1.0.0', to: [{ id: 'country.patient.id' }] },
       { id: 'patient.registered', version: '2.0.0', to: [{ id: 'country.patient.id' }] },

@@ -37,6 +37,7 @@ export const registry = defineService({
   name: 'patient-registry',
   version: '1.4.0',
   description: 'Knows all patients.',
+  owners: ['registry-team'],
   streams: [{ name: 'patients', subjects: ['*.patient.>'], retention: 'limits', maxAgeMs: 86_400_000 }],
   produces: [registered, registeredSince],
   consumes: [{ stream: 'moves', durable: 'movers', events: [moved, registered] }],

@@ -1,5 +1,7 @@
 import { RetentionPolicy } from '@nats-io/jetstream';
 import { expect, onTestFinished, test } from 'vitest';
+import { z } from 'zod';
+import { defineEvent, InvalidPayload } from '../../src/index.ts';
 import { type Bus, type CoreMessage, describeDifference, openBus } from '../../src/messaging/index.ts';
 import { natsUrl, scratchName } from '../support/services.ts';
 
@@ -72,6 +74,11 @@ test('store: confirmed, and once for an id within the window', async () => {
     hint: expect.stringContaining('a stream captures the subject'),
   });
   await expect(bus.store({ subject: 'a b', payload: 1 })).rejects.toMatchObject({ code: 'event-invalid' });
+  const declared = defineEvent({ type: 'a', subject: `${name}.{id}`, schema: z.object({ id: z.string() }) });
+  expect(await bus.store(declared({ id: 'x.y' }))).toMatchObject({ sequence: 2 });
+  await expect(bus.store(declared({ id: 7 } as never))).rejects.toBeInstanceOf(InvalidPayload);
+  for await (const { subject, type } of bus.readStream({ stream: name, from: { fromSequence: 2 } }))
+    expect([subject, type]).toEqual([`${name}.x%2Ey`, 'a']);
 });
 
 test('a stream is created as declared, found as declared, and what differs is reported and not changed', async () => {
