@@ -1,5 +1,13 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { StreamDefinition } from '../jetstream/index.ts';
-import { type CatalogEvent, type CatalogService, COMPUTED, type Consumption, eventName } from './model.ts';
+import {
+  type CatalogEvent,
+  type CatalogService,
+  COMPUTED,
+  type Consumption,
+  eventName,
+  valuesOf,
+} from './model.ts';
 
 /** An AsyncAPI document: JSON. */
 export type AsyncApiDocument = Readonly<Record<string, unknown>>;
@@ -81,19 +89,25 @@ function channelOf(sharing: readonly CatalogEvent[]): object {
       'A NATS subject. Each parameter is one token, percent-encoded except for letters, digits, _ and -.',
     ...(parameters.length === 0
       ? {}
-      : {
-          parameters: Object.fromEntries(
-            parameters.map(({ name }) => [
-              name,
-              sharing.every((event) => event.parameters.some((each) => each.name === name && each.property))
-                ? { description: `\`${name}\` of the payload.`, location: `$message.payload#/${name}` }
-                : { description: 'Computed from the payload.' },
-            ]),
-          ),
-        }),
+      : { parameters: Object.fromEntries(parameters.map(({ name }) => [name, parameterOf(name, sharing)])) }),
     messages: Object.fromEntries(
       sharing.map((event) => [idOf(event), { $ref: `#/components/messages/${idOf(event)}` }]),
     ),
+  };
+}
+
+/** What is true of it for all events of the channel. */
+function parameterOf(name: string, sharing: readonly CatalogEvent[]): object {
+  const property = sharing.every((event) =>
+    event.parameters.some((each) => each.name === name && each.property),
+  );
+  if (!property) return { description: 'Computed from the payload.' };
+  const [values, ...others] = sharing.map((event) => valuesOf(event, { name, property }));
+  const same = others.every((each) => isDeepStrictEqual(each, values));
+  return {
+    description: `\`${name}\` of the payload.`,
+    location: `$message.payload#/${name}`,
+    ...(values !== undefined && same ? { enum: values } : {}),
   };
 }
 

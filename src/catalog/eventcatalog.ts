@@ -1,4 +1,11 @@
-import { type CatalogEvent, type CatalogService, COMPUTED, eventName, type JsonSchema } from './model.ts';
+import {
+  type CatalogEvent,
+  type CatalogService,
+  COMPUTED,
+  eventName,
+  type JsonSchema,
+  valuesOf,
+} from './model.ts';
 
 /** Path in the folder of an EventCatalog, and what stands there. */
 export type CatalogFiles = ReadonlyMap<string, string>;
@@ -73,7 +80,7 @@ function servicePage({
     ),
   };
   const body = [
-    markdown(description),
+    bodyOf(description),
     '<NodeGraph />',
     ...(streams.length === 0 ? [] : ['## Streams', ...streams.map((stream) => fenced(json(stream)))]),
     ...(consumes.length === 0
@@ -124,7 +131,7 @@ function eventPage(event: CatalogEvent, owners: readonly string[]): string {
     ...(stream === undefined ? [] : [['stream', code(stream)]]),
   ];
   return page(front, [
-    markdown(description),
+    bodyOf(description),
     table(['', ''], facts),
     '<NodeGraph />',
     '## Schema',
@@ -133,12 +140,10 @@ function eventPage(event: CatalogEvent, owners: readonly string[]): string {
   ]);
 }
 
-function channelPage(
-  { type, subject, parameters, stream }: CatalogEvent,
-  services: readonly CatalogService[],
-): string {
+function channelPage(event: CatalogEvent, services: readonly CatalogService[]): string {
+  const { subject, parameters, stream } = event;
   const declared = services.flatMap(({ streams }) => streams).find(({ name }) => name === stream);
-  const owners = ownersOf({ type }, services);
+  const owners = ownersOf(event, services);
   const front = {
     id: channelId(subject),
     name: subject,
@@ -151,10 +156,12 @@ function channelPage(
       ? {}
       : {
           parameters: Object.fromEntries(
-            parameters.map(({ name, property }) => [
-              name,
-              { description: property ? `${name} of the payload` : 'computed from the payload' },
-            ]),
+            parameters.map((parameter) => {
+              const { name, property } = parameter;
+              const values = valuesOf(event, parameter);
+              const description = property ? `${name} of the payload` : 'computed from the payload';
+              return [name, { description, ...(values === undefined ? {} : { enum: values }) }];
+            }),
           ),
         }),
   };
@@ -168,6 +175,11 @@ function channelPage(
 function page(front: Readonly<Record<string, unknown>>, body: readonly string[]): string {
   const lines = Object.entries(front).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
   return `---\n${lines.join('\n')}\n---\n\n${body.filter(Boolean).join('\n\n')}\n`;
+}
+
+/** The first line is the summary, which is shown above: alone it need not be said again. */
+function bodyOf(description: string): string {
+  return description.trim().includes('\n') ? markdown(description) : '';
 }
 
 /** Outside code, braces and angle brackets of MDX are JavaScript and components: here they are text. */

@@ -49,6 +49,18 @@ export interface Consumption {
 /** A key that a function makes of the payload. */
 export const COMPUTED = '(computed)';
 
+/** The values that a parameter may have, where its property has few: they stand in the schema. */
+export function valuesOf(
+  { schema }: CatalogEvent,
+  { name, property }: CatalogParameter,
+): readonly string[] | undefined {
+  const properties = schema.properties as
+    | Readonly<Record<string, { enum?: unknown } | undefined>>
+    | undefined;
+  const values = property ? properties?.[name]?.enum : undefined;
+  return Array.isArray(values) && values.every((value) => typeof value === 'string') ? values : undefined;
+}
+
 /** `patient.registered version 1`. */
 export function eventName({ type, version }: Pick<CatalogEvent, 'type' | 'version'>): string {
   return `${type} version ${version}`;

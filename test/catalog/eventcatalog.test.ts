@@ -57,7 +57,7 @@ test('the SDK of EventCatalog reads events, services and channels', async () => 
   expect(await getChannel('country.patient.id')).toMatchObject({
     address: '{country}.patient.{id}',
     protocols: ['nats'],
-    parameters: { id: { description: 'id of the payload' } },
+    parameters: { id: { description: 'id of the payload' }, country: { enum: ['ng', 'gb'] } },
   });
 });
 
@@ -82,7 +82,7 @@ test('schema and example lie beside the event', async () => {
 test('what people write is text in MDX, and code in it stays code', async () => {
   const made = await exported();
   const page = await readFile(join(made, 'events/patient.registered/versioned/1.0.0/index.mdx'), 'utf8');
-  expect(page).toContain('registered a patient: `{id}` in a \\<clinic> \\{of\\} ours.');
+  expect(page).toContain('Its `{id}` is of a \\<clinic> \\{of\\} ours.');
 });
 
 test('what is no more is taken away, and what others put there is not', async () => {

@@ -8,7 +8,7 @@ export const registered = defineEvent({
   subject: '{country}.patient.{id}',
   key: 'id',
   title: 'Patient registered',
-  description: 'A clinic has registered a patient: `{id}` in a <clinic> {of} ours.',
+  description: 'A clinic has registered a patient.\n\nIts `{id}` is of a <clinic> {of} ours.',
   schema: z.object({
     id: z.string(),
     country: z.enum(['ng', 'gb']),
