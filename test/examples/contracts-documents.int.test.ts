@@ -35,7 +35,7 @@ test('out of the service of example 10 come an AsyncAPI document and an EventCat
       ?.messages()
       .all()
       .map((message) => message.name()),
-  ).toEqual(['letter.sent', 'patient.registered']);
+  ).toEqual(['patient.registered', 'letter.sent']);
   const { getEvents, getService } = catalogOf(folder);
   expect((await getEvents())?.map(({ id }) => id).sort()).toEqual(['letter.sent', 'patient.registered']);
   expect(await getService('patient-registry')).toMatchObject({
