@@ -78,7 +78,7 @@ export function inTransaction<Tx, Result>(
   transact: Transact<Tx>,
   work: (transaction: Transaction) => Promise<Result>,
 ): Promise<Result> {
-  return transact(async (tx) => work(await recogniseTransaction(tx as TransactionHandle)));
+  return transact(async (tx) => work(recogniseTransaction(tx as TransactionHandle)));
 }
 
 /** The `pg.Pool` itself, or the one below a Drizzle database, which keeps the driver's handle as `$client`. */
@@ -115,7 +115,7 @@ function drizzleTransact(database: DrizzleDatabase): Transact<unknown> {
   ) => {
     const { sql } = await import('drizzle-orm');
     const result = await database.transaction(async (tx) => {
-      const { run } = await recogniseTransaction(tx as DrizzleTransaction);
+      const { run } = recogniseTransaction(tx as DrizzleTransaction);
       const opened: (readonly Row[])[] = [];
       for (const statement of opening) opened.push(await run(statement, []));
       const value = await work(tx, opened);
