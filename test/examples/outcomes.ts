@@ -70,4 +70,14 @@ export const OUTCOMES: Readonly<Record<string, readonly string[]>> = {
     'ng.patient.python of python: patient.registered',
     '6 deliveries, letters to psql and python',
   ],
+  '11-adapters': [
+    'pg: committed 1 event, rolled back 0',
+    'postgres-js: committed 1 event, rolled back 0',
+    'drizzle-node-postgres: committed 1 event, rolled back 0',
+    'drizzle-postgres-js: committed 1 event, rolled back 0',
+    'kysely: committed 1 event, rolled back 0',
+    'knex: committed 1 event, rolled back 0',
+    'prisma: committed 1 event, rolled back 0',
+    'typeorm: committed 1 event, rolled back 0',
+  ],
 };
