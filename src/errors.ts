@@ -42,11 +42,17 @@ export function messageOf(thrown: unknown): string {
 }
 
 /**
- * The error below an ORM's own: Drizzle's wrapper prints every parameter of the statement in its message, and
- * payloads must not reach logs.
+ * The error below an ORM's own: Drizzle's wrapper prints every parameter of the statement in its message, TypeORM's has
+ * them as a property, and payloads must not reach logs.
  */
 export function withoutWrapper(thrown: unknown): unknown {
   let error = thrown;
-  while (error instanceof Error && 'params' in error && error.cause !== undefined) error = error.cause;
+  for (let below = belowWrapper(error); below !== undefined; below = belowWrapper(error)) error = below;
   return error;
+}
+
+function belowWrapper(error: unknown): unknown {
+  if (!(error instanceof Error)) return undefined;
+  if ('params' in error) return error.cause;
+  return 'parameters' in error && 'driverError' in error ? error.driverError : undefined;
 }

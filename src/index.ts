@@ -13,4 +13,12 @@ export { InvalidPayload, type PayloadIssue } from './contracts/validate.ts';
 export { type ErrorCode, PostcommitError } from './errors.ts';
 export type { OutboxEvent } from './event.ts';
 export { enqueue, type NewEvent } from './outbox/enqueue.ts';
-export type { DrizzleTransaction, QueryHandle, TransactionHandle } from './postgres/transaction-handle.ts';
+export type {
+  DrizzleTransaction,
+  KnexTransaction,
+  KyselyTransaction,
+  PostgresJsTransaction,
+  PrismaTransaction,
+  QueryHandle,
+  TransactionHandle,
+} from './postgres/transaction-handle.ts';

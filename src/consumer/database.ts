@@ -78,7 +78,7 @@ export function inTransaction<Tx, Result>(
   transact: Transact<Tx>,
   work: (transaction: Transaction) => Promise<Result>,
 ): Promise<Result> {
-  return transact(async (tx) => work(await recogniseTransaction(tx as TransactionHandle)));
+  return transact(async (tx) => work(recogniseTransaction(tx as TransactionHandle)));
 }
 
 /** The `pg.Pool` itself, or the one below a Drizzle database, which keeps the driver's handle as `$client`. */
@@ -113,13 +113,12 @@ function drizzleTransact(database: DrizzleDatabase): Transact<unknown> {
     work: (tx: unknown, opened: Opened) => Promise<Result>,
     { opening = [] }: TransactOptions = {},
   ) => {
-    const { sql } = await import('drizzle-orm');
     const result = await database.transaction(async (tx) => {
-      const { run } = await recogniseTransaction(tx as DrizzleTransaction);
+      const { run } = recogniseTransaction(tx as DrizzleTransaction);
       const opened: (readonly Row[])[] = [];
       for (const statement of opening) opened.push(await run(statement, []));
       const value = await work(tx, opened);
-      await (tx as DrizzleTransaction).execute(sql.raw(COMMIT_DURABLY) as never);
+      await run(COMMIT_DURABLY, []);
       return value;
     });
     return result as Result;

@@ -12,6 +12,7 @@ export interface ServerError {
 export function serverErrorOf(thrown: unknown): ServerError | undefined {
   const error = withoutWrapper(thrown);
   if (!(error instanceof Error)) return undefined;
+  if ('meta' in error) return answerToPrisma(error.meta);
   // postgres.js calls the constraint `constraint_name`.
   const { code, severity, hint, constraint, constraint_name } = error as Error & Record<string, unknown>;
   if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code) || severity === undefined) return undefined;
@@ -22,6 +23,14 @@ export function serverErrorOf(thrown: unknown): ServerError | undefined {
     ...(typeof hint === 'string' ? { hint } : {}),
     ...(typeof named === 'string' ? { constraint: named } : {}),
   };
+}
+
+/** Prisma's errors have codes of its own, and keep the server's answer, without the constraint, in a place of its driver's. */
+function answerToPrisma(meta: unknown): ServerError | undefined {
+  const { driverAdapterError } = (meta ?? {}) as { driverAdapterError?: { cause?: Record<string, unknown> } };
+  const { originalCode: code, originalMessage: message, hint } = driverAdapterError?.cause ?? {};
+  if (typeof code !== 'string' || typeof message !== 'string') return undefined;
+  return { code, message, ...(typeof hint === 'string' ? { hint } : {}) };
 }
 
 /**

@@ -1,3 +1,5 @@
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type EmbeddedNats, type EmbeddedPostgres, findNatsServer } from '../../src/embedded/index.ts';
@@ -5,7 +7,7 @@ import { type RunningCli, runCli, startCli } from '../support/cli.ts';
 import { startNats, startPostgres } from '../support/services.ts';
 import { type Checkout, createCheckout } from './checkout.ts';
 import { startCollector } from './collector.ts';
-import { readPage, type Sample, sampleMarked, samplesOf } from './pages.ts';
+import { ROOT, readPage, type Sample, sampleMarked, samplesOf } from './pages.ts';
 
 // Servers of its own, so that samples may use the names and addresses that a reader would.
 let postgres: EmbeddedPostgres;
@@ -128,6 +130,9 @@ describe('samples', () => {
     // The stream of the quick start holds what another database's relay wrote: this one begins behind it.
     relay = startCli(['relay', '--migrate'], { ...env, POSTCOMMIT_CLOUDEVENTS: 'binary' });
     await relay.line('ready');
+    // What `prisma generate` made of a schema with the table of the page.
+    const client = join(ROOT, 'examples', '11-adapters', 'generated');
+    await cp(client, join(checkout.path, 'generated'), { recursive: true });
     await checkout.write(
       'run-sample.mjs',
       'await import(process.argv[2]);\nconsole.log("<the sample is over>");\n',

@@ -75,4 +75,14 @@ export const OUTCOMES: Readonly<Record<string, readonly string[]>> = {
     'a letter to Ada, patient 7.a of ng',
     'ng.letter.7%2Ea: the letter to patient 7.a is on its way',
   ],
+  '11-adapters': [
+    'pg: committed 1 event, rolled back 0',
+    'postgres-js: committed 1 event, rolled back 0',
+    'drizzle-node-postgres: committed 1 event, rolled back 0',
+    'drizzle-postgres-js: committed 1 event, rolled back 0',
+    'kysely: committed 1 event, rolled back 0',
+    'knex: committed 1 event, rolled back 0',
+    'prisma: committed 1 event, rolled back 0',
+    'typeorm: committed 1 event, rolled back 0',
+  ],
 };

@@ -40,7 +40,7 @@ async function prune(more: {
   const client = await pool.connect();
   try {
     await client.query('BEGIN');
-    const pruned = await pruneInbox(await recogniseTransaction(client), {
+    const pruned = await pruneInbox(recogniseTransaction(client), {
       consumer: 'billing',
       stream: 's',
       olderThanMs: 0,

@@ -29,7 +29,7 @@ async function recordIn(
   { consumer = 'billing', ...more }: Draft = {},
 ): Promise<boolean> {
   const events = [{ eventId: 'e1', stream: 's', sequence: 1, ...more }];
-  const recorded = await recordNew(await recogniseTransaction(handle), { consumer, events });
+  const recorded = await recordNew(recogniseTransaction(handle), { consumer, events });
   return recorded.kind === 'recorded' && recorded.fresh.size === 1;
 }
 
@@ -37,7 +37,7 @@ async function recordAll(
   client: pg.PoolClient,
   events: readonly InboxRecord[],
 ): Promise<ReadonlySet<string>> {
-  const recorded = await recordNew(await recogniseTransaction(client), { consumer: 'billing', events });
+  const recorded = await recordNew(recogniseTransaction(client), { consumer: 'billing', events });
   if (recorded.kind === 'deposed') throw new Error('nobody took over');
   return recorded.fresh;
 }
@@ -142,7 +142,7 @@ test('said in one text, a record says the same; what no text can say is left to 
   const options = { consumer: `con'sumer`, events: [{ eventId: "a'b\\c $1", stream: 's"', sequence: 7 }] };
   const many = { ...options, events: [...options.events, { eventId: 'second', stream: 's"', sequence: 8 }] };
   await inTransaction(async (client) => {
-    const transaction = await recogniseTransaction(client);
+    const transaction = recogniseTransaction(client);
     const { rows } = await client.query(recordText(options) ?? '');
     expect(await judgeRecord(transaction, options, rows)).toEqual({
       kind: 'recorded',

@@ -118,10 +118,10 @@ test('effects that a former instance has under way are ended; those that it begi
   if (first === null) throw new Error('nobody had it');
   const worker = await instance(first.consumer, 'worker of one');
   await worker.client.query('begin');
-  await enterEffects(await recogniseTransaction(worker.client), first);
+  await enterEffects(recogniseTransaction(worker.client), first);
   const events = [{ eventId: 'e1', stream: 's', sequence: 1 }];
   const record = async (client: pg.Client, lease: ConsumerLease) =>
-    recordNew(await recogniseTransaction(client), { consumer: first.consumer, events, lease });
+    recordNew(recogniseTransaction(client), { consumer: first.consumer, events, lease });
   expect(await record(worker.client, first)).toMatchObject({ kind: 'recorded' });
   await one.die();
   const second = await takenBy(two);
@@ -131,11 +131,11 @@ test('effects that a former instance has under way are ended; those that it begi
 
   const late = await instance(first.consumer, 'late worker of one');
   await late.client.query('begin');
-  await enterEffects(await recogniseTransaction(late.client), first);
+  await enterEffects(recogniseTransaction(late.client), first);
   expect(await record(late.client, first)).toEqual({ kind: 'deposed' });
   await late.client.query('rollback');
   await two.client.query('begin');
-  await enterEffects(await recogniseTransaction(two.client), second);
+  await enterEffects(recogniseTransaction(two.client), second);
   expect(await record(two.client, second)).toEqual({ kind: 'recorded', fresh: new Set(['e1']) });
   await two.client.query('commit');
 });
@@ -151,7 +151,7 @@ test.each(['repeatable read', 'serializable'])(
     await late.client.query('select from postcommit.inbox limit 0');
     await one.die();
     await takenBy(two);
-    const transaction = await recogniseTransaction(late.client);
+    const transaction = recogniseTransaction(late.client);
     await expect(enterEffects(transaction, first)).rejects.toMatchObject({ code: '40001' });
   },
 );

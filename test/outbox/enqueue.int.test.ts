@@ -209,6 +209,16 @@ describe('a handle that is no transaction', () => {
     await refused({ execute: () => undefined });
   });
 
+  test('a client that does not know its status, as of pg-native, is refused by the server', async () => {
+    const native = {
+      query: (text: string, values: unknown[]) => client.query(text, values),
+      getTransactionStatus: () => null,
+    };
+    await refused(native);
+    await inTransaction(() => enqueue(native, event()));
+    expect(await stored()).toHaveLength(1);
+  });
+
   test('a bare { query } in autocommit is refused by the server', async () => {
     await refused({ query: (text: string, values: unknown[]) => client.query(text, values) });
   });

@@ -38,8 +38,9 @@ export async function createEmptyProject(): Promise<EmptyProject> {
   };
 }
 
-/** `name@version`, as it is installed in this repository. */
-export async function likeHere(name: string): Promise<string> {
-  const manifest = await readFile(join(ROOT, 'node_modules', name, 'package.json'), 'utf8');
-  return `${name}@${(JSON.parse(manifest) as { version: string }).version}`;
+/** `name@version`, as it is installed in this repository; under an alias too. */
+export async function likeHere(folder: string): Promise<string> {
+  const manifest = await readFile(join(ROOT, 'node_modules', folder, 'package.json'), 'utf8');
+  const { name, version } = JSON.parse(manifest) as { name: string; version: string };
+  return `${name}@${version}`;
 }

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import type { PlantedBug } from './bug.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
-const COPIED = ['src', 'bench', 'scripts', 'test', 'migrations', 'package.json', 'tsconfig.json'];
+const COPIED = ['src', 'bench', 'scripts', 'test', 'examples', 'migrations', 'package.json', 'tsconfig.json'];
 /** Of the cache: what would otherwise be installed again. */
 const CACHED = ['nats-server', 'nats-server-versions', 'pgbouncer'];
 

@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
 import type { TestProject } from 'vitest/node';
 import { startNatsCluster } from '../../src/embedded/index.ts';
 import { migrate } from '../../src/migrate/index.ts';
@@ -6,6 +8,8 @@ import { startNats, startPostgres } from './backend.ts';
 import { runCli } from './cli.ts';
 import { query } from './query.ts';
 import { withDatabase } from './with-database.ts';
+
+const PRISMA_CLIENT = new URL('../../scripts/prisma-client.mjs', import.meta.url).pathname;
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -35,6 +39,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   }
   try {
     await runCli(['--version'], { NODE_COMPILE_CACHE: String(project.config.env.NODE_COMPILE_CACHE) }); // Fills it.
+    await promisify(execFile)(process.execPath, [PRISMA_CLIENT]);
     const { DATABASE_URL, NATS_URL } = process.env;
     const settings = { max_connections: '300' };
     const databaseUrl = DATABASE_URL || (await keep(startPostgres({ settings })));

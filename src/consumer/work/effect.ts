@@ -51,7 +51,7 @@ export async function attemptEffects<Tx>(
   try {
     return await transact<EffectOutcome>(
       async (tx, opened) => {
-        const transaction = await recogniseTransaction(tx as TransactionHandle);
+        const transaction = recogniseTransaction(tx as TransactionHandle);
         if (lease !== undefined) await afterEntry(transaction, lease, opened[0]?.[0]);
         const rows = text === undefined ? undefined : opened[entry.length];
         const fresh =
