@@ -38,26 +38,28 @@ export async function enqueue(
   events: NewEvent | readonly NewEvent[],
 ): Promise<string | string[]> {
   const stamp = captureTrace();
-  const transaction = recogniseTransaction(tx);
-  if (!isArray(events)) {
-    const encoded = encodeEvent(await plain(events), { stamp });
-    await insert(transaction, [encoded]);
-    return encoded.id;
+  const list = isArray(events) ? events : [events];
+  refuseTooMany(list.length);
+  let transaction = recogniseTransaction(tx);
+  let plain = list as readonly OutboxEvent[];
+  if (list.some(isTypedEvent)) {
+    plain = await Promise.all(list.map(toPlain));
+    // Asked again: where nobody awaits us, a COMMIT may have gone out meanwhile.
+    transaction = recogniseTransaction(tx);
   }
-  refuseTooMany(events.length);
-  const checked = events.some(isTypedEvent)
-    ? await Promise.all(events.map(plain))
-    : (events as OutboxEvent[]);
-  const encoded = checked.map((event, place) => encodeEvent(event, { stamp, place }));
+  const encoded = plain.map((event, i) =>
+    encodeEvent(event, isArray(events) ? { stamp, place: i } : { stamp }),
+  );
   refuseTooLarge(encoded);
   if (encoded.length > 0) await insert(transaction, encoded);
-  return encoded.map(({ id }) => id);
+  const ids = encoded.map(({ id }) => id);
+  return isArray(events) ? ids : (ids[0] as string);
 }
 
 /** What `enqueue()` takes: an event as it is, or one that `defineEvent()` has declared. */
 export type NewEvent = OutboxEvent | TypedEvent;
 
-function plain(event: NewEvent): OutboxEvent | Promise<OutboxEvent> {
+function toPlain(event: NewEvent): OutboxEvent | Promise<OutboxEvent> {
   return isTypedEvent(event) ? toOutboxEvent(event) : event;
 }
 

@@ -57,6 +57,16 @@ test('a wrong payload is refused in the transaction, and takes none of its event
   ]);
 });
 
+test('one that nobody awaits is refused when the COMMIT goes first', async () => {
+  const tx = await client();
+  await tx.query('begin');
+  const late = enqueue(tx, registered({ id: '1', name: 'Ada' }));
+  const committed = tx.query('commit');
+  await expect(late).rejects.toMatchObject({ code: 'outside-transaction' });
+  await committed;
+  expect((await tx.query('select from postcommit.outbox')).rowCount).toBe(0);
+});
+
 async function scene(): Promise<Scene> {
   const created = await createScene();
   onTestFinished(() => created[Symbol.asyncDispose]());
