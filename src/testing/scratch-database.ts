@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { PostcommitError } from '../errors.ts';
-import { sleep } from '../lifecycle/abort.ts';
 import { migrate } from '../migrate/index.ts';
 import { openSession, sqlState } from '../postgres/session.ts';
 
@@ -50,7 +49,10 @@ async function createDatabase(
   template: string,
 ): Promise<ScratchDatabase & { readonly name: string }> {
   const name = scratchName();
-  await whileInUse(() => runOn(server, `CREATE DATABASE ${name} TEMPLATE ${template}`));
+  // For somebody who is connected to the template the server itself waits, five seconds at most.
+  await runOn(server, `CREATE DATABASE ${name} TEMPLATE ${template}`).catch((error: unknown) => {
+    throw explain(error);
+  });
   const url = new URL(server);
   url.pathname = `/${name}`;
   return {
@@ -70,20 +72,6 @@ async function runOn(url: string, text: string): Promise<void> {
 }
 
 const IN_USE = '55006';
-const ATTEMPTS = 3;
-const PAUSE_MS = 100;
-
-/** A pool that `prepare` has ended closes its sockets a moment later. The server itself waits for five seconds each time. */
-async function whileInUse(create: () => Promise<void>): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await create();
-    } catch (error) {
-      if (sqlState(error) !== IN_USE || attempt === ATTEMPTS) throw explain(error);
-      await sleep(PAUSE_MS);
-    }
-  }
-}
 
 function explain(error: unknown): unknown {
   switch (sqlState(error)) {

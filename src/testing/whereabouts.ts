@@ -68,7 +68,7 @@ async function notPlanned({ position, subject }: EventPlace, outbox: Transaction
     return `${where} No relay leads on this database now.
 Start one: \`services.scratch()\` runs it, or \`createRelay()\`, or \`postcommit relay\`.`;
   return `${where} The relay ${leader} leads.
-Look at its status(): a lane that is paused says why (NATS is away, the stream is full or unfit).`;
+Look at its status(): is NATS connected, is a lane paused, and for what reason?`;
 }
 
 async function notConsumed(
