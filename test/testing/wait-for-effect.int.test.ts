@@ -130,6 +130,21 @@ test('committed, and a relay leads that does not plan', async () => {
   expect(complaint).toContain('no relay has planned it. The relay host:1 leads.\nLook at its status()');
 });
 
+test('planned among others: its own place, by the log', async () => {
+  const stage = await openStage();
+  const client = await stage.pool.connect();
+  onTestFinished(() => client.release());
+  const event = { subject: 'events.a', payload: 1 };
+  await client.query('BEGIN');
+  await enqueue(client, event);
+  await client.query('SAVEPOINT one');
+  await enqueue(client, event);
+  await client.query('ROLLBACK TO one');
+  const ids = await enqueue(client, [event, event, event]);
+  await client.query('COMMIT');
+  expect(await stage.complaint(ids[1] ?? '')).toContain('planned for the stream postcommit at sequence 3,');
+});
+
 test('planned, and NATS is away', async () => {
   const stage = await openStage();
   stage.toNats.refuse();
