@@ -1,4 +1,5 @@
 export { type CloudEvent, type ConsumedEvent, cloudEventOf, type DeliverPolicy } from '../jetstream/index.ts';
+export type { Clock } from '../lifecycle/clock.ts';
 export { createMetrics, type Metrics } from '../telemetry/metrics.ts';
 export { consume, consumeBatches } from './consume.ts';
 export type { ConsumerDatabase, DrizzleDatabase, PgClient, PgPool, TransactionOf } from './database.ts';

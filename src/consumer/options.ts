@@ -2,6 +2,7 @@ import { PostcommitError } from '../errors.ts';
 import type { ConsumedEvent, DeliverPolicy, NatsTarget } from '../jetstream/index.ts';
 import { checkSubjectPattern, isJetStreamName } from '../jetstream/index.ts';
 import type { BackoffOptions } from '../lifecycle/backoff.ts';
+import { type Clock, SYSTEM_CLOCK } from '../lifecycle/clock.ts';
 import type { NewEvent } from '../outbox/enqueue.ts';
 import { type Logger, silentLogger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -53,6 +54,12 @@ export interface ConsumeOptions<Database extends ConsumerDatabase = ConsumerData
   readonly backoff?: BackoffOptions;
   /** Waits for the server to confirm each ack. Default false: a lost ack costs a redelivery without an effect. */
   readonly confirmAck?: boolean;
+  /**
+   * By which the delay before another attempt is measured. For tests: `createFakeClock()` of `postcommit/testing`. With one
+   * of your own and `order: 'none'`, a failed event is kept in hand for that time, where it would go back to the server at once.
+   * Default: the machine's.
+   */
+  readonly clock?: Clock;
   readonly logger?: Logger;
   readonly metrics?: Metrics;
 }
@@ -96,6 +103,7 @@ export interface ConsumerSettings {
   readonly ackWaitMs: number;
   readonly backoff: Required<BackoffOptions>;
   readonly confirmAck: boolean;
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly meter: ConsumerMeter;
 }
@@ -141,6 +149,7 @@ export function resolveOptions(options: ConsumeOptions): ConsumerSettings {
     ackWaitMs,
     backoff: { firstMs: options.backoff?.firstMs ?? 500, maxMs: options.backoff?.maxMs ?? 60_000 },
     confirmAck: options.confirmAck ?? false,
+    clock: options.clock ?? SYSTEM_CLOCK,
     logger: options.logger ?? silentLogger(),
     meter: createConsumerMeter(options.metrics, durable),
   };

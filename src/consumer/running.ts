@@ -69,7 +69,7 @@ export function startConsumer<Tx>(parts: ConsumerParts<Tx>): Consumer {
   settings.meter.role(role);
   let term: Term | undefined;
   let depose: (job: Job) => void = () => undefined;
-  const schedule = createSchedule({ onRoom: () => term?.ask() });
+  const schedule = createSchedule({ onRoom: () => term?.ask(), clock: settings.clock });
   const worker = {
     ...parts,
     schedule,

@@ -42,6 +42,19 @@ export async function countFailure(
   };
 }
 
+/** The failures of an event that may still succeed; undefined if there are none. */
+export async function failuresOf(
+  transaction: Transaction,
+  { consumer, eventId }: { readonly consumer: string; readonly eventId: string },
+): Promise<{ readonly attempts: number; readonly lastReason: string } | undefined> {
+  const [row] = await transaction.run(
+    `SELECT attempts::text AS attempts, history -> -1 ->> 'reason' AS reason FROM postcommit.consumer_failures
+      WHERE consumer = $1::text AND event_id = $2::text`,
+    [consumer, eventId],
+  );
+  return row === undefined ? undefined : { attempts: Number(row.attempts), lastReason: String(row.reason) };
+}
+
 /** They are over: with the effect, or with the dead letter. */
 export async function forgetFailures(
   transaction: Transaction,

@@ -46,6 +46,7 @@ export { type NatsSettings, type NatsSettingsSource, parseServers, type TlsSetti
 export { type StoredMessage, storedMessage } from './stored-message.ts';
 export {
   createStream,
+  deleteStream,
   lookUpStream,
   type StreamCreation,
   type StreamDefinition,

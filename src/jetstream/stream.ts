@@ -128,6 +128,13 @@ export async function createStream(link: BrokerLink, definition: StreamDefinitio
   };
 }
 
+/** With all that is in it. Returns why it may still be there; undefined once it is not. */
+export async function deleteStream(link: BrokerLink, name: string): Promise<string | undefined> {
+  const answer = await requestApi(link, `STREAM.DELETE.${name}`);
+  if (answer.kind === 'answer') return undefined;
+  return answer.kind === 'error' && answer.errCode === STREAM_NOT_FOUND ? undefined : answer.reason;
+}
+
 function rawConfig(definition: StreamDefinition): object {
   const { maxAgeMs = 0, duplicateWindowMs = 30_000 } = definition;
   // The server refuses a window that is longer than the messages live.

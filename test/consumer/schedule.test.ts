@@ -2,6 +2,7 @@ import { expect, test, vi } from 'vitest';
 import type { Job } from '../../src/consumer/work/job.ts';
 import { createSchedule } from '../../src/consumer/work/schedule.ts';
 import type { ConsumedEvent } from '../../src/jetstream/index.ts';
+import { createFakeClock } from '../../src/testing/index.ts';
 
 let sequences = 0;
 
@@ -151,4 +152,21 @@ test('once closed, claims that wait and later ones end', async () => {
   const waiting = rig.schedule.claim(1);
   rig.schedule.close();
   expect([await waiting, await rig.schedule.claim(1)]).toEqual([undefined, undefined]);
+});
+
+test('jobs are due by the clock that is given, and what is dropped does not wait for it any more', async () => {
+  const clock = createFakeClock();
+  const schedule = createSchedule({ onRoom: () => undefined, clock });
+  const [a1, b1] = ['a', 'b'].map(job);
+  for (const one of [a1, b1]) if (one !== undefined) schedule.offer(one);
+  const claim = await schedule.claim(2);
+  clock.advance(10);
+  if (a1 !== undefined) a1.dueMs = 1_010;
+  if (b1 !== undefined) b1.dueMs = 5_010;
+  schedule.release(claim ?? []);
+  expect(clock.waiting).toEqual([1_000, 5_000]);
+  clock.advance(1_000);
+  expect(await schedule.claim(2)).toEqual([a1]);
+  expect(schedule.clear()).toEqual([b1]);
+  expect(clock.waiting).toEqual([]);
 });

@@ -21,7 +21,17 @@ test('every page is reached from the README', () => {
 });
 
 test('every sample is run, or is none of ours to run', () => {
-  const known = new Set(['run', 'refused', 'config', 'admin', 'owner', 'file', 'polling', 'debezium']);
+  const known = new Set([
+    'run',
+    'refused',
+    'config',
+    'admin',
+    'owner',
+    'file',
+    'polling',
+    'debezium',
+    'containers',
+  ]);
   const unmarked = PAGES.flatMap(samplesOf).filter(
     ({ marks }) => ![...marks.keys()].some((mark) => known.has(mark)),
   );

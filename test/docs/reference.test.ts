@@ -162,6 +162,12 @@ test('the tables of options and fields are those of the types', () => {
   expect(fields.sort()).toEqual(declared.sort());
 });
 
+test('the options of startTestServices() are those of the page', () => {
+  const page = 'docs/testing-your-service.md';
+  const listed = tableBelow(page, 'A whole service under test').flatMap(([names]) => codeIn(names));
+  expect(listed.sort()).toEqual(fieldsOf('src/testing/services.ts', 'TestServicesOptions'));
+});
+
 /** Names in an interface, methods with `()`. */
 function fieldsOf(path: string, name: string): string[] {
   const source = readFileSync(join(ROOT, path), 'utf8');

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -8,6 +9,8 @@ import { startNats, startPostgres } from '../support/services.ts';
 import { type Checkout, createCheckout } from './checkout.ts';
 import { startCollector } from './collector.ts';
 import { ROOT, readPage, type Sample, sampleMarked, samplesOf } from './pages.ts';
+
+const ALONE = ['docs/embedded-services.md', 'docs/testing-your-service.md'].flatMap(samplesOf);
 
 // Servers of its own, so that samples may use the names and addresses that a reader would.
 let postgres: EmbeddedPostgres;
@@ -203,9 +206,9 @@ describe('samples', () => {
   });
 
   test('samples are what the compiler of a reader accepts', async () => {
-    const alone = ['docs/embedded-services.md', 'docs/testing-your-service.md'].flatMap(samplesOf);
-    const compiled = [...runnable, ...alone].filter(({ language }) => language === 'ts');
-    for (const [i, { text }] of compiled.entries()) await checkout.write(`sample-${i}.ts`, text);
+    const compiled = [...runnable, ...ALONE].filter(({ language }) => language === 'ts');
+    for (const [i, { text, marks }] of compiled.entries())
+      await checkout.write(marks.get('file') ?? `sample-${i}.ts`, text);
     await checkout.write('tsconfig.samples.json', JSON.stringify(TSCONFIG));
     const compiler = checkout.start('node_modules/.bin/tsc -p tsconfig.samples.json', {});
     expect(await compiler.exit, compiler.output).toBe(0);
@@ -249,17 +252,29 @@ describe('samples', () => {
   }
 });
 
-test.each(['docs/embedded-services.md', 'docs/testing-your-service.md'])(
-  'the first sample of %s',
-  async (page) => {
-    const [sample] = samplesOf(page).filter(({ language }) => language === 'ts');
-    await checkout.write('stands-alone.ts', sample?.text ?? '');
+describe('samples that start what they need', () => {
+  const runnable = ALONE.filter(({ language, marks }) => language === 'ts' && isRun(marks));
+
+  test.each(runnable.map((sample) => [`${sample.page}:${sample.line}`, sample] as const))('%s', (_, sample) =>
+    runAlone(sample),
+  );
+
+  // Its tests say what happens without one: test/embedded/containers.int.test.ts.
+  test.runIf(existsSync('/var/run/docker.sock'))('in containers', async () => {
+    const page = 'docs/testing-your-service.md';
+    await checkout.write('containers.ts', sampleMarked(page, 'ts', 'file').text);
+    await runAlone(sampleMarked(page, 'ts', 'containers'));
+  });
+
+  async function runAlone({ line, text, marks }: Sample): Promise<void> {
+    const name = `alone-${line}.ts`;
+    await checkout.write(name, text);
     const binary = await findNatsServer();
-    await using running = checkout.start('node stands-alone.ts', { NATS_SERVER_BIN: binary?.path ?? '' });
-    await running.prints(sample?.marks.get('prints') ?? 'nothing');
+    await using running = checkout.start(`node ${name}`, { NATS_SERVER_BIN: binary?.path ?? '' });
+    await running.prints(marks.get('prints') ?? 'nothing');
     expect(await running.exit, running.output).toBe(0);
-  },
-);
+  }
+});
 
 function isRun(marks: Sample['marks']): boolean {
   return marks.has('run') || marks.has('refused');

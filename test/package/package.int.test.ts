@@ -202,7 +202,7 @@ import { openBus } from 'postcommit/nats';
 import { createRelay, type RelayStatus } from 'postcommit/relay';
 import { outbox } from 'postcommit/schema';
 import { startNats, type EmbeddedNats } from 'postcommit/embedded';
-import { startTcpProxy } from 'postcommit/testing';
+import { assertEnqueued, createFakeClock, enqueuedIn, startTcpProxy, startTestServices, waitForEffect } from 'postcommit/testing';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
 
@@ -220,5 +220,11 @@ const relay = createRelay({ databaseUrl: () => '', nats: () => ({ servers: [] })
 const status: RelayStatus = relay.status();
 const bus = await openBus({ nats: 'nats://127.0.0.1' });
 const nats: EmbeddedNats = await startNats();
-void [id, ids, rows, consumer, status, bus, nats, startTcpProxy, PostcommitError];
+const services = await startTestServices({ prepare: (url) => void url });
+const { databaseUrl, toNats } = await services.scratch({ faults: true });
+await assertEnqueued(client, [{ subject: 'events.a', payload: { a: 1 } }]);
+await drizzle(pool).transaction((tx) => enqueuedIn(tx));
+await waitForEffect(pool, { consumer: 'd', eventId: id, outbox: drizzle(pool) });
+const retried = await consume({ nats: '', stream: 's', durable: 'd', db: pool, clock: createFakeClock() }, () => undefined);
+void [id, ids, rows, consumer, status, bus, nats, startTcpProxy, PostcommitError, databaseUrl, toNats, retried];
 `;

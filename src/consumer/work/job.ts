@@ -19,7 +19,7 @@ export interface Job {
   tried: boolean;
   /** It has failed, or may have: in one transaction with others it would spoil theirs. */
   alone: boolean;
-  /** Not before then, on the clock of `performance.now()`. */
+  /** Not before then, by the consumer's clock. */
   dueMs: number;
   over: boolean;
 }

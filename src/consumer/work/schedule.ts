@@ -1,4 +1,4 @@
-import { LONGEST_TIMER_MS } from '../../lifecycle/abort.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../lifecycle/clock.ts';
 import type { Job } from './job.ts';
 
 /**
@@ -32,7 +32,8 @@ interface Line {
   readonly jobs: Job[];
   /** How many at its head are in a claim. */
   claimed: number;
-  timer: NodeJS.Timeout | undefined;
+  /** While its head waits for its time: gives up waiting. */
+  stopWaiting: (() => void) | undefined;
   dropped: boolean;
 }
 
@@ -41,9 +42,15 @@ interface Claimer {
   give(jobs: readonly Job[] | undefined): void;
 }
 
-/** `onRoom` is called when fewer may be waiting than before. */
+export interface ScheduleOptions {
+  /** Called when fewer may be waiting than before. */
+  readonly onRoom: () => void;
+  /** By which jobs are due. Default: the machine's. */
+  readonly clock?: Clock;
+}
+
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one small state machine, whose steps are named functions.
-export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Schedule {
+export function createSchedule({ onRoom, clock = SYSTEM_CLOCK }: ScheduleOptions): Schedule {
   const lines = new Map<string, Line>();
   const lineOf = new WeakMap<Job, Line>();
   /** Lines with something to claim, first come first served. */
@@ -73,20 +80,17 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
 
   /** Its head may have to wait for its time, and all behind it wait with it (S2). */
   function settle(line: Line): void {
-    const waitMs = (line.jobs[0]?.dueMs ?? 0) - performance.now();
+    const waitMs = (line.jobs[0]?.dueMs ?? 0) - clock.now();
     if (waitMs <= 0) {
       enter(line);
       return;
     }
     counts.delayed += line.jobs.length;
-    line.timer = setTimeout(
-      () => {
-        line.timer = undefined;
-        counts.delayed -= line.jobs.length;
-        settle(line);
-      },
-      Math.min(waitMs, LONGEST_TIMER_MS),
-    );
+    line.stopWaiting = clock.setTimer(waitMs, () => {
+      line.stopWaiting = undefined;
+      counts.delayed -= line.jobs.length;
+      settle(line);
+    });
   }
 
   function take(atMost: number): Job[] {
@@ -115,7 +119,7 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
   function clear(): Job[] {
     const left: Job[] = [];
     for (const line of lines.values()) {
-      clearTimeout(line.timer);
+      line.stopWaiting?.();
       line.dropped = true;
       left.push(...line.jobs.slice(line.claimed));
     }
@@ -138,14 +142,14 @@ export function createSchedule({ onRoom }: { readonly onRoom: () => void }): Sch
     offer(job) {
       let line = lines.get(job.line);
       if (line === undefined) {
-        line = { name: job.line, jobs: [], claimed: 0, timer: undefined, dropped: false };
+        line = { name: job.line, jobs: [], claimed: 0, stopWaiting: undefined, dropped: false };
         lines.set(job.line, line);
       }
       lineOf.set(job, line);
       line.jobs.push(job);
       counts.all++;
       counts.bytes += sizeOf([job]);
-      if (line.timer !== undefined) counts.delayed++;
+      if (line.stopWaiting !== undefined) counts.delayed++;
       else if (line.jobs.length === 1) settle(line);
     },
     claim(atMost) {

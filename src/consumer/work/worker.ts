@@ -1,6 +1,7 @@
 import type { ConsumedEvent } from '../../jetstream/index.ts';
 import { sleep } from '../../lifecycle/abort.ts';
 import { createBackoff } from '../../lifecycle/backoff.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../lifecycle/clock.ts';
 import { enqueue } from '../../outbox/enqueue.ts';
 import type { TransactionHandle } from '../../postgres/transaction-handle.ts';
 import { createProcessSpans, type ProcessSpans } from '../../telemetry/process-spans.ts';
@@ -154,7 +155,7 @@ async function conclude<Tx>(
       return;
     case 'deposed':
       for (const job of jobs) options.onDeposed(job);
-      for (const job of jobs) job.dueMs = performance.now() + DEPOSED_PAUSE_MS;
+      for (const job of jobs) job.dueMs = options.settings.clock.now() + DEPOSED_PAUSE_MS;
   }
 }
 
@@ -173,17 +174,29 @@ async function fail<Tx>(job: Job, error: unknown, options: WorkerOptions<Tx>): P
   if (fate.kind === 'dead') return settle(job, 'dead', options);
   if (fate.kind === 'done elsewhere') return settle(job, 'duplicate', options);
   if (fate.kind === 'parked again') job.over = true;
-  else postpone(job, fate);
+  else postpone(job, fate, options.settings);
   options.settings.meter.settled('failed');
 }
 
 /** In its place where an order is kept; elsewhere the server delivers it again, to whichever instance asks. */
-function postpone(job: Job, { delayMs }: FailureFate & { kind: 'retry' }): void {
+function postpone(
+  job: Job,
+  { delayMs }: FailureFate & { kind: 'retry' },
+  { clock }: Pick<ConsumerSettings, 'clock'>,
+): void {
   job.tried = true;
   job.alone = true;
   job.event = { ...job.event, redelivered: true, deliveryCount: job.event.deliveryCount + 1 };
-  job.dueMs = performance.now() + delayMs;
-  if (job.lease === undefined) handBack(job, delayMs);
+  job.dueMs = clock.now() + delayMs;
+  if (job.lease !== undefined) return;
+  if (clock === SYSTEM_CLOCK) handBack(job, delayMs);
+  else keepInHand(job, delayMs, clock);
+}
+
+/** The server waits by its own clock: by another one the message is kept here, and kept alive like all that is in hand. */
+function keepInHand(job: Job, delayMs: number, clock: Clock): void {
+  job.over = true;
+  clock.setTimer(delayMs, () => job.delivery?.nak(0));
 }
 
 function handBack(job: Job, delayMs: number): void {

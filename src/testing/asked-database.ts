@@ -1,0 +1,28 @@
+import type { DrizzleDatabase } from '../consumer/index.ts';
+import {
+  type QueryHandle,
+  recogniseTransaction,
+  type Transaction,
+  type TransactionHandle,
+} from '../postgres/transaction-handle.ts';
+
+/** A `pg.Pool` or client, a Drizzle database, or anything else with `query(text, values)`. */
+export type AskedDatabase = Pick<QueryHandle, 'query'> | DrizzleDatabase;
+
+/** Runs single statements there, each with a view of its own of what is committed. */
+export async function asking(db: AskedDatabase): Promise<Transaction> {
+  // Drizzle's `query` is no function.
+  if ('query' in db && typeof db.query === 'function') {
+    const query: QueryHandle['query'] = (text, values) => db.query(text, values);
+    return recogniseTransaction({ query });
+  }
+  return {
+    proven: false,
+    async run(text, values) {
+      const rows = (db as DrizzleDatabase).transaction(async (tx) =>
+        (await recogniseTransaction(tx as TransactionHandle)).run(text, values),
+      );
+      return (await rows) as Awaited<ReturnType<Transaction['run']>>;
+    },
+  };
+}
