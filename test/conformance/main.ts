@@ -42,8 +42,8 @@ async function main(command: readonly string[], options: Options): Promise<numbe
   const { DATABASE_URL: databaseUrl, NATS_URL: natsUrl } = process.env;
   const outcomes: Outcome[] = [];
   try {
-    await using servers = await openServers({ databaseUrl, natsUrl });
     for (const suite of suitesOf(options)) {
+      await using servers = await openServers({ databaseUrl, natsUrl });
       for await (const outcome of runSuite(suite, { command, servers, only: options.only })) {
         outcomes.push(outcome);
         if (!options.json) process.stdout.write(lineOf(outcome));

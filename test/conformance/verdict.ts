@@ -41,7 +41,7 @@ function shortened(text = 'undefined'): string {
   return text.length <= 400 ? text : `${text.slice(0, 400)}… (${text.length} characters)`;
 }
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 15_000;
 const LOOK_EVERY_MS = 25;
 
 /** Looks until something is there. @throws Unmet when it does not come. */

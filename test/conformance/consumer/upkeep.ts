@@ -50,9 +50,11 @@ async function keepsOrder(stage: Stage): Promise<void> {
 
 const SHORT_ACK_WAIT_MS = 1_000;
 
+/** With another instance that asks for messages: to it the server would hand what seems to be given up. */
 async function staysInProgress(stage: Stage): Promise<void> {
   const scene = await openScene(stage, { ackWaitMs: SHORT_ACK_WAIT_MS });
-  await using _driver = await scene.consume();
+  await using _one = await scene.consume();
+  await using _other = await scene.consume();
   const subject = scene.subject('slow');
   const gate = await shutGate(stage, subject);
   try {
@@ -61,7 +63,7 @@ async function staysInProgress(stage: Stage): Promise<void> {
     // Time is what the rule is about: the ack wait has passed three times.
     await new Promise((resolve) => setTimeout(resolve, 3 * SHORT_ACK_WAIT_MS));
     const { deliveries } = await scene.progress();
-    expectSame(`deliveries of a message that is worked on for three ack waits`, {
+    expectSame('deliveries of a message that is worked on for three ack waits', {
       seen: deliveries,
       expected: 1,
     });

@@ -77,6 +77,8 @@ export const STEPS = {
 
   retryLater: (message: JsMsg): void => message.nak(200),
 
+  isHopeless: (attempts: number, maxAttempts: number | undefined): boolean => attempts === maxAttempts,
+
   durable: ({ durable, subjects, ackWaitMs, order }: Consumption): Partial<ConsumerConfig> => ({
     durable_name: durable,
     ...(subjects.length === 1 ? { filter_subject: subjects[0] ?? '' } : { filter_subjects: [...subjects] }),
@@ -192,7 +194,7 @@ export function consumerHandlers(pool: pg.Pool, connection: NatsConnection, step
     } catch {
       const made = (attempts.get(work.id) ?? 0) + 1;
       attempts.set(work.id, made);
-      if (made === maxAttempts) await giveUp(steps, pool, work);
+      if (steps.isHopeless(made, maxAttempts)) await giveUp(steps, pool, work);
       else steps.retryLater(message);
     } finally {
       clearInterval(alive);
