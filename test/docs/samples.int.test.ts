@@ -115,6 +115,7 @@ describe('samples', () => {
     'docs/replay.md',
     'docs/cloud-events.md',
     'docs/contracts.md',
+    'docs/protocol.md',
   ];
   const runnable = pages
     .flatMap(samplesOf)

@@ -1,0 +1,3 @@
+import { serveConsumer } from '../consumer.ts';
+
+await serveConsumer({ isMarker: () => false });

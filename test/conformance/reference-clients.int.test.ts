@@ -1,0 +1,82 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import type { EmbeddedPostgres } from '../../src/embedded/index.ts';
+import { natsUrl } from '../support/services.ts';
+import { CONSUMER_RULES } from './consumer/index.ts';
+import { startTrialPostgres, tryClient } from './trial.ts';
+import { WRITER_RULES } from './writer/index.ts';
+
+let postgres: EmbeddedPostgres;
+beforeAll(async () => {
+  postgres = await startTrialPostgres();
+});
+afterAll(() => postgres?.[Symbol.asyncDispose]());
+
+const driver = (name: string) => new URL(`drivers/${name}`, import.meta.url).pathname;
+
+test.for([
+  ['writer', 'pg', [process.execPath, driver('writer.ts')]],
+  ['writer', 'psql, from Python', ['python3', driver('writer.py')]],
+  ['consumer', 'pg and @nats-io', [process.execPath, driver('consumer.ts')]],
+] as const)('a %s on %s keeps every rule', async ([suite, , command]) => {
+  const verdicts = await tryClient({ suite, databaseUrl: postgres.url }, command);
+  const rules = suite === 'writer' ? WRITER_RULES : CONSUMER_RULES;
+  expect([...verdicts.keys()]).toEqual(rules.map(({ id }) => id));
+  expect(new Map([...verdicts].filter(([, { kind }]) => kind !== 'passed'))).toEqual(new Map());
+});
+
+async function conformance(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const main = new URL('main.ts', import.meta.url).pathname;
+  const env = { ...process.env, DATABASE_URL: inject('databaseUrl'), NATS_URL: natsUrl() };
+  const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const output = { stdout: '', stderr: '' };
+  child.stdout.on('data', (text) => {
+    output.stdout += text;
+  });
+  child.stderr.on('data', (text) => {
+    output.stderr += text;
+  });
+  const [code] = await once(child, 'close');
+  return { code, ...output };
+}
+
+test('prints a line for each rule, and exits with 0 where none is broken', async () => {
+  const { code, stdout, stderr } = await conformance('--only', 'P-W1,P-M1', 'node', driver('writer.ts'));
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '1 passed, 0 failed, 1 not applicable\n' });
+  expect(stdout.split('\n')).toEqual([
+    'passed          P-W1   the change and its event are one transaction: committed, both are there',
+    'not applicable  P-M1   markers are passed over and acknowledged – the client does not support {"do": "consume"}',
+    '',
+  ]);
+});
+
+test('says what was expected and seen, in JSON too, and exits with 1', async () => {
+  const faulty = driver('faulty/ignores-event-ids.ts');
+  const { code, stdout } = await conformance('--json', '--only', 'P-W7', '--writer', 'node', faulty);
+  expect(code).toBe(1);
+  const uuid = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
+  expect(JSON.parse(stdout)).toEqual([
+    {
+      rule: 'P-W7',
+      about: 'the id is the one that was chosen, or the one that is answered',
+      verdict: {
+        kind: 'failed',
+        expected: expect.stringMatching(uuid),
+        seen: expect.stringMatching(uuid),
+      },
+    },
+  ]);
+});
+
+test('a driver that does not speak the protocol, or is not there, keeps no rule', async () => {
+  for (const command of [['echo', 'hello'], ['/no/such/driver'], ['false']]) {
+    const { code, stdout } = await conformance('--only', 'P-W1', '--writer', ...command);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringMatching(/^failed {10}P-W1 /) });
+  }
+});
+
+test('wrong usage, and servers that are not there, are no verdict', async () => {
+  expect((await conformance('--only', 'P-X1', 'true')).code).toBe(2);
+  expect((await conformance('--writer')).code).toBe(2);
+});

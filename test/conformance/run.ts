@@ -1,0 +1,64 @@
+import { CONSUMER_RULES } from './consumer/index.ts';
+import type { Servers } from './servers.ts';
+import { openStage, type Stage, type StageOptions } from './stage.ts';
+import { NotApplicable, type Rule, Unmet, type Verdict } from './verdict.ts';
+import { WRITER_RULES } from './writer/index.ts';
+
+export interface Suite {
+  readonly name: 'writer' | 'consumer';
+  readonly ordering: StageOptions['ordering'];
+  readonly rules: readonly Rule<Stage>[];
+  /** Forgets what a rule that failed has left behind. */
+  clean(stage: Stage): Promise<unknown>;
+}
+
+export const SUITES: Readonly<Record<Suite['name'], Suite>> = {
+  writer: {
+    name: 'writer',
+    ordering: 'stream',
+    rules: WRITER_RULES,
+    clean: (stage) => stage.published(),
+  },
+  consumer: {
+    name: 'consumer',
+    // Others write to that stream as well: the script itself does.
+    ordering: 'key',
+    rules: CONSUMER_RULES,
+    clean: ({ db }) => db.query('DELETE FROM conformance.failing'),
+  },
+};
+
+export interface Outcome {
+  readonly rule: string;
+  readonly about: string;
+  readonly verdict: Verdict;
+}
+
+export interface RunOptions {
+  readonly command: readonly string[];
+  readonly servers: Servers;
+  /** Default: all rules of the suite. */
+  readonly only?: readonly string[] | undefined;
+}
+
+/** Tries the client by each rule, one after the other. Errors of the script itself, or of its servers, are thrown. */
+export async function* runSuite(suite: Suite, options: RunOptions): AsyncGenerator<Outcome> {
+  const rules = suite.rules.filter(({ id }) => options.only?.includes(id) ?? true);
+  if (rules.length === 0) return;
+  await using stage = await openStage({ ...options, ordering: suite.ordering });
+  for (const { id, about, check } of rules) {
+    await suite.clean(stage);
+    yield { rule: id, about, verdict: await judge(() => check(stage)) };
+  }
+}
+
+async function judge(check: () => Promise<void>): Promise<Verdict> {
+  try {
+    await check();
+    return { kind: 'passed' };
+  } catch (error) {
+    if (error instanceof Unmet) return { kind: 'failed', expected: error.expected, seen: error.seen };
+    if (error instanceof NotApplicable) return { kind: 'not applicable', reason: error.message };
+    throw error;
+  }
+}

@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import type { RequestedEvent } from '../driver.ts';
+import type { Stage } from '../stage.ts';
+import { expectSame, NotApplicable, type Rule, Unmet } from '../verdict.ts';
+import { expectPublished } from './written.ts';
+
+export const REFUSALS: readonly Rule<Stage>[] = [
+  {
+    id: 'P-W9',
+    about: 'what is refused is an error that says why, and nothing is written',
+    check: reportsRefusals,
+  },
+  { id: 'P-W13', about: 'the privileges of a writer are enough', check: needsLittle },
+];
+
+interface Case {
+  readonly event: Partial<RequestedEvent>;
+  /** In the server's sentence. */
+  readonly says: string;
+  readonly sqlstate?: string;
+}
+
+const CASES: readonly Case[] = [
+  { event: { subject: 'events.*' }, says: 'cannot be published to' },
+  { event: { subject: '$JS.API' }, says: 'cannot be published to' },
+  { event: { subject: 'a..b' }, says: 'cannot be published to' },
+  { event: { key: ' p1' }, says: 'key is empty' },
+  { event: { key: 'k'.repeat(513) }, says: 'key is empty' },
+  { event: { type: '' }, says: 'type is empty' },
+  { event: { headers: { 'a b': 'c' } }, says: "header name 'a b' is not allowed" },
+  { event: { headers: { 'nats-rollup': 'all' } }, says: "header 'nats-rollup' is reserved" },
+  { event: { headers: { 'Postcommit-Key': 'k' } }, says: "header 'Postcommit-Key' is reserved" },
+  { event: { headers: { a: 'b\nc' } }, says: 'line break' },
+  { event: { headers: { a: 'x'.repeat(60_000) } }, says: 'larger than the limit of 60000 bytes' },
+  { event: { payload: 'a\u0000b' }, says: 'Unicode escape', sqlstate: '22P05' },
+];
+
+async function reportsRefusals(stage: Stage): Promise<void> {
+  await using driver = stage.drive();
+  for (const { event, says, sqlstate = '23514' } of CASES) {
+    const what = `${JSON.stringify(event).slice(0, 80)} to be refused`;
+    await driver.do({ do: 'begin' });
+    await driver.do({ do: 'enqueue', event: { subject: stage.subject('before-a-refusal'), payload: {} } });
+    const answer = await driver.ask({
+      do: 'enqueue',
+      event: { subject: stage.subject('refused'), payload: {}, ...event },
+    });
+    if (answer.kind === 'done') throw new Unmet(what, 'it was answered with "ok": true');
+    const { message, sqlstate: state, hint = '' } = answer.error;
+    if (!message.includes(says))
+      throw new Unmet(`${what} with a message that says "${says}"`, `it says "${message.slice(0, 300)}"`);
+    expectSame(`${what} with the SQLSTATE`, { seen: state, expected: sqlstate });
+    if (sqlstate === '23514' && hint === '')
+      throw new Unmet(`${what} with the server's hint`, 'there was none');
+    // The transaction is over with it: COMMIT would be a rollback, and the event before it is gone.
+    await driver.do({ do: 'rollback' });
+  }
+  await expectPublished(stage, []);
+  // The connection serves on.
+  const subject = stage.subject('after-refusals');
+  await driver.do({ do: 'begin' });
+  await driver.do({ do: 'enqueue', event: { subject, payload: {} } });
+  await driver.do({ do: 'commit' });
+  await expectPublished(stage, [subject]);
+}
+
+/** The grants of docs/roles-and-privileges.md. */
+const GRANTS = `
+  REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA postcommit FROM PUBLIC;
+  GRANT USAGE ON SCHEMA postcommit, conformance TO $role;
+  GRANT SELECT, INSERT, UPDATE ON conformance.aggregates TO $role;
+  GRANT INSERT (subject, payload, key, type, headers, event_id) ON postcommit.outbox TO $role;
+  GRANT SELECT ON SEQUENCE postcommit.segment, postcommit.parked_until TO $role;
+  GRANT EXECUTE ON FUNCTION postcommit.max_payload, postcommit.enqueue, postcommit.enqueue_bytes,
+    postcommit.headers_acceptable, postcommit.refuse TO $role;`;
+
+async function needsLittle(stage: Stage): Promise<void> {
+  const { db, servers } = stage;
+  const role = `${servers.name}_writer`;
+  const password = randomUUID();
+  try {
+    await db.query(`CREATE ROLE ${role} LOGIN PASSWORD '${password}'`);
+  } catch {
+    throw new NotApplicable('the role of DATABASE_URL may not create another');
+  }
+  try {
+    await db.query(GRANTS.replaceAll('$role', role));
+    const url = new URL(servers.databaseUrl);
+    [url.username, url.password] = [role, password];
+    if (!(await canLogIn(url.href))) throw new NotApplicable('the server lets no new role log in');
+    await using driver = stage.drive({ databaseUrl: url.href });
+    const subject = stage.subject('by-a-writer');
+    await driver.do({ do: 'begin' });
+    await driver.do({
+      do: 'change',
+      aggregate: 'w13',
+      value: 'v',
+      event: { subject, key: 'w13', payload: {} },
+    });
+    await driver.do({ do: 'commit' });
+    await expectPublished(stage, [subject]);
+  } finally {
+    await db.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+  }
+}
+
+async function canLogIn(url: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
