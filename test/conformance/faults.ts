@@ -8,6 +8,7 @@ export const FAULTY_WRITERS: Readonly<Record<string, readonly string[]>> = {
   'enqueues-before-it-locks': ['P-W11'],
   'notifies-in-two-phases': ['P-W12'],
   'drops-headers': ['P-W5', 'P-W6', 'P-W9'],
+  'returns-from-insert': ['P-W13'],
 };
 
 export const FAULTY_CONSUMERS: Readonly<Record<string, readonly string[]>> = {
@@ -22,5 +23,6 @@ export const FAULTY_CONSUMERS: Readonly<Record<string, readonly string[]>> = {
   'gives-no-sign-of-life': ['P-C9'],
   'acknowledges-failures': ['P-C5', 'P-C8', 'P-C10'],
   'forgets-places': ['P-C1', 'P-C11'],
-  'retries-for-ever': ['P-C10'],
+  'retries-for-ever': ['P-C10', 'P-C13'],
+  'reads-the-outbox': ['P-C13'],
 };

@@ -26,9 +26,19 @@ test.for([
   expect(new Map([...verdicts].filter(([, { kind }]) => kind !== 'passed'))).toEqual(new Map());
 });
 
-async function conformance(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function conformance(...args: string[]): Promise<Ended> {
+  return conformanceOn(inject('databaseUrl'), ...args);
+}
+
+async function conformanceOn(databaseUrl: string, ...args: string[]): Promise<Ended> {
   const main = new URL('main.ts', import.meta.url).pathname;
-  const env = { ...process.env, DATABASE_URL: inject('databaseUrl'), NATS_URL: natsUrl() };
+  const env = { ...process.env, DATABASE_URL: databaseUrl, NATS_URL: natsUrl() };
   const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (text) => {
@@ -76,7 +86,14 @@ test('a driver that does not speak the protocol, or is not there, keeps no rule'
   }
 });
 
-test('wrong usage, and servers that are not there, are no verdict', async () => {
+test('servers that are not there are no verdict', async () => {
+  const { code, stdout, stderr } = await conformanceOn('postgres://user:hidden@127.0.0.1:1/shop', 'true');
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toMatch(/^error: .*ECONNREFUSED/);
+  expect(stderr).not.toContain('hidden');
+});
+
+test('neither is wrong usage', async () => {
   expect((await conformance('--only', 'P-X1', 'true')).code).toBe(2);
   expect((await conformance('--writer')).code).toBe(2);
 });

@@ -26,9 +26,11 @@ export async function tryClient(
   return verdicts;
 }
 
-/** The rules that a faulty driver of this name does not keep. */
-export async function brokenBy(trial: Trial, name: string): Promise<readonly string[]> {
+/** The rules that a faulty driver of this name does not keep, each with what was seen. */
+export async function brokenBy(trial: Trial, name: string): Promise<ReadonlyMap<string, string>> {
   const file = new URL(`drivers/faulty/${name}.ts`, import.meta.url).pathname;
-  const verdicts = await tryClient(trial, [process.execPath, file]);
-  return [...verdicts].filter(([, { kind }]) => kind === 'failed').map(([rule]) => rule);
+  const broken = new Map<string, string>();
+  for (const [rule, verdict] of await tryClient(trial, [process.execPath, file]))
+    if (verdict.kind === 'failed') broken.set(rule, `expected ${verdict.expected}; ${verdict.seen}`);
+  return broken;
 }

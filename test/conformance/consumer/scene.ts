@@ -49,6 +49,7 @@ export interface Scene {
 
 export interface ConsumeOptions {
   readonly natsUrl?: string;
+  readonly databaseUrl?: string;
   readonly order?: 'key';
   readonly maxAttempts?: number;
 }
@@ -82,8 +83,8 @@ export async function openScene(stage: Stage, options: SceneOptions = {}): Promi
     stage,
     durable,
     subject: (name) => `${base}.${name}`,
-    async consume({ natsUrl, order, maxAttempts } = {}) {
-      const driver = stage.drive(natsUrl === undefined ? {} : { natsUrl });
+    async consume({ order, maxAttempts, ...urls } = {}) {
+      const driver = stage.drive(urls);
       try {
         const more = { ...(order && { order }), ...(maxAttempts && { maxAttempts }) };
         await driver.do({ do: 'consume', stream, durable, subjects, ackWaitMs, ...more });

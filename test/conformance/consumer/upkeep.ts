@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { createScratchRole } from '../scratch-role.ts';
 import type { Stage } from '../stage.ts';
 import { eventually, expectSame, type Rule } from '../verdict.ts';
 import { killDuringCommit } from './effects.ts';
@@ -23,6 +24,7 @@ export const UPKEEP: readonly Rule<Stage>[] = [
   },
   { id: 'P-C11', about: 'the inbox forgets only what the stream does not hold any more', check: prunes },
   { id: 'P-C12', about: 'stopped, it takes no more and leaves nothing in hand', check: stops },
+  { id: 'P-C13', about: 'the privileges of a consumer are enough', check: needsLittle },
 ];
 
 async function keepsOrder(stage: Stage): Promise<void> {
@@ -164,4 +166,29 @@ async function stops(stage: Stage): Promise<void> {
     },
   );
   expectSame('effects', { seen: (await scene.effects()).length, expected: 21 });
+}
+
+/** The grants of the page, and what the effect needs. */
+const GRANTS = `
+  GRANT USAGE ON SCHEMA postcommit, conformance TO $role;
+  GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA conformance TO $role;
+  GRANT USAGE ON ALL SEQUENCES IN SCHEMA conformance TO $role;
+  GRANT SELECT, INSERT, UPDATE (sequence), DELETE ON postcommit.inbox TO $role;
+  GRANT SELECT, INSERT, UPDATE ON postcommit.dead_letters TO $role;
+  GRANT EXECUTE ON FUNCTION postcommit.inbox_record, postcommit.inbox_prune TO $role;`;
+
+async function needsLittle(stage: Stage): Promise<void> {
+  await using role = await createScratchRole(stage, GRANTS);
+  const scene = await openScene(stage);
+  const subject = scene.subject('hopeless');
+  const failure = await failing(stage, subject);
+  await using _driver = await scene.consume({ databaseUrl: role.databaseUrl, maxAttempts: 1 });
+  const headers = { 'Postcommit-Event-Id': randomUUID() };
+  const [one, copy] = [scene.subject('one'), scene.subject('copy')];
+  await scene.publish({ subject: one, headers });
+  await scene.publish({ subject: copy, headers });
+  await scene.settled(await scene.publish({ subject, headers: { 'Postcommit-Event-Id': randomUUID() } }));
+  // Whether the copy had one too is P-C6's.
+  expectSame('the first effect to be of', { seen: (await scene.effects())[0]?.subject, expected: one });
+  await failure.over();
 }

@@ -1,8 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import pg from 'pg';
 import type { RequestedEvent } from '../driver.ts';
+import { createScratchRole } from '../scratch-role.ts';
 import type { Stage } from '../stage.ts';
-import { expectSame, NotApplicable, type Rule, Unmet } from '../verdict.ts';
+import { expectSame, type Rule, Unmet } from '../verdict.ts';
 import { expectPublished } from './written.ts';
 
 export const REFUSALS: readonly Rule<Stage>[] = [
@@ -65,9 +64,8 @@ async function reportsRefusals(stage: Stage): Promise<void> {
   await expectPublished(stage, [subject]);
 }
 
-/** The grants of docs/roles-and-privileges.md. */
+/** The grants of docs/roles-and-privileges.md, and what the change of an aggregate needs. */
 const GRANTS = `
-  REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA postcommit FROM PUBLIC;
   GRANT USAGE ON SCHEMA postcommit, conformance TO $role;
   GRANT SELECT, INSERT, UPDATE ON conformance.aggregates TO $role;
   GRANT INSERT (subject, payload, key, type, headers, event_id) ON postcommit.outbox TO $role;
@@ -76,44 +74,16 @@ const GRANTS = `
     postcommit.headers_acceptable, postcommit.refuse TO $role;`;
 
 async function needsLittle(stage: Stage): Promise<void> {
-  const { db, servers } = stage;
-  const role = `${servers.name}_writer`;
-  const password = randomUUID();
-  try {
-    await db.query(`CREATE ROLE ${role} LOGIN PASSWORD '${password}'`);
-  } catch {
-    throw new NotApplicable('the role of DATABASE_URL may not create another');
-  }
-  try {
-    await db.query(GRANTS.replaceAll('$role', role));
-    const url = new URL(servers.databaseUrl);
-    [url.username, url.password] = [role, password];
-    if (!(await canLogIn(url.href))) throw new NotApplicable('the server lets no new role log in');
-    await using driver = stage.drive({ databaseUrl: url.href });
-    const subject = stage.subject('by-a-writer');
-    await driver.do({ do: 'begin' });
-    await driver.do({
-      do: 'change',
-      aggregate: 'w13',
-      value: 'v',
-      event: { subject, key: 'w13', payload: {} },
-    });
-    await driver.do({ do: 'commit' });
-    await expectPublished(stage, [subject]);
-  } finally {
-    await db.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
-  }
-}
-
-async function canLogIn(url: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
-  try {
-    await client.connect();
-    return true;
-  } catch {
-    return false;
-  } finally {
-    await client.end().catch(() => undefined);
-  }
+  await using role = await createScratchRole(stage, GRANTS);
+  await using driver = stage.drive(role);
+  const subject = stage.subject('by-a-writer');
+  await driver.do({ do: 'begin' });
+  await driver.do({
+    do: 'change',
+    aggregate: 'w13',
+    value: 'v',
+    event: { subject, key: 'w13', payload: {} },
+  });
+  await driver.do({ do: 'commit' });
+  await expectPublished(stage, [subject]);
 }
