@@ -115,6 +115,27 @@ describe.each(Object.entries(LIBRARIES))('%s', (name, open) => {
     ]);
   });
 
+  test('keeps texts that look like something else', async () => {
+    const keys = [
+      '2026-01-01T00:00:00.000Z',
+      '12',
+      '1e3',
+      'true',
+      'null',
+      '{"a":1}',
+      '[1]',
+      '{1,2}',
+      '\\x00',
+    ];
+    await library.transaction(async ({ tx }) => {
+      for (const key of keys) await enqueue(tx, event({ key, headers: { key }, payload: key }));
+    });
+    const rows = await stored();
+    expect(rows.map((row) => row.key)).toEqual(keys);
+    expect(rows.map((row) => row.headers)).toEqual(keys.map((key) => ({ key })));
+    expect(rows.map((row) => JSON.parse(row.payload.toString()))).toEqual(keys);
+  });
+
   test('takes calls that run side by side', async () => {
     const subjects = Array.from({ length: 10 }, (_, i) => `events.${i}`);
     await library.transaction(({ tx }) =>

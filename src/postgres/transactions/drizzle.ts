@@ -12,8 +12,8 @@ const HINT = 'Call it inside `db.transaction(async (tx) => ...)` and hand in `tx
 
 /**
  * Only a transaction has `rollback()`, and keeps it when it has ended. The `pg` client below knows whether it is open, and
- * gets the statements itself: `execute()` sends them a few turns later, when a COMMIT may have gone first. What lies below
- * other drivers knows nothing.
+ * gets the statements itself: `execute()` sends them a few turns later, when a COMMIT may have gone first (and tells them to
+ * Drizzle's logger, payload and all). What lies below other drivers knows nothing.
  */
 export function recogniseDrizzle(handle: object): Transaction | undefined {
   if (!has(handle, 'execute')) return undefined;
