@@ -6,6 +6,7 @@ import {
   type DeliverPolicy,
   toConsumedEvent,
 } from '../jetstream/index.ts';
+import { sleep } from '../lifecycle/abort.ts';
 
 export interface ReadOptions {
   readonly stream: string;
@@ -28,10 +29,15 @@ export async function* readStream(
 ): AsyncGenerator<ConsumedEvent> {
   const consumer = await open(link, stream, { ...startOf(from), ...filterOf(subjects) });
   let left = until === 'end' ? (await consumer.info()).num_pending : Number.POSITIVE_INFINITY;
+  let start = startOf(from);
+  const pending = () => countFrom(link, stream, { ...start, ...filterOf(subjects) });
   try {
     if (left === 0) return;
-    for await (const message of await consumer.consume()) {
+    const messages = await consumer.consume();
+    for await (const message of until === 'end' ? whilePending(messages, pending) : messages) {
+      if (message === EXHAUSTED) return;
       const { stream: name, streamSequence: sequence, timestampNanos, deliveryCount } = message.info;
+      start = startOf({ fromSequence: sequence + 1 });
       yield toConsumedEvent({
         subject: message.subject,
         headers: message.headers,
@@ -51,6 +57,57 @@ export async function* readStream(
     );
   } finally {
     await consumer.delete().catch(() => undefined); // The server would in a moment.
+  }
+}
+
+/** By a consumer that is made for it: servers before 2.10 do not count down what expires before a consumer has got it. */
+async function countFrom(
+  link: BrokerLink,
+  stream: string,
+  options: Partial<OrderedConsumerOptions>,
+): Promise<number> {
+  const consumer = await open(link, stream, options);
+  const { num_pending: pending } = await consumer.info();
+  await consumer.delete().catch(() => undefined);
+  return pending;
+}
+
+const EXHAUSTED = Symbol('exhausted');
+const LOOK_AGAIN_MS = 1_000;
+
+/** What was counted may be gone before it is delivered, by age or by a limit: then nothing comes, and nothing would ever. */
+async function* whilePending<Message>(
+  messages: AsyncIterable<Message> & { stop(): void },
+  pending: () => Promise<number>,
+): AsyncGenerator<Message | typeof EXHAUSTED> {
+  const iterator = messages[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = iterator.next();
+      let step = await inTime(next);
+      // What was under way when nothing was pending any more has another moment to arrive.
+      for (let empty = false; step === undefined; step = await inTime(next)) {
+        if (empty) {
+          yield EXHAUSTED;
+          return;
+        }
+        empty = (await pending()) === 0;
+      }
+      if (step.done) return;
+      yield step.value;
+    }
+  } finally {
+    messages.stop(); // Its `return()` would wait for the message that does not come.
+  }
+}
+
+/** Undefined when it takes longer. */
+async function inTime<Value>(value: Promise<Value>): Promise<Value | undefined> {
+  const over = new AbortController();
+  try {
+    return await Promise.race([value, sleep(LOOK_AGAIN_MS, over.signal).then(() => undefined)]);
+  } finally {
+    over.abort();
   }
 }
 

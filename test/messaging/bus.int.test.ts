@@ -3,6 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { defineEvent, InvalidPayload } from '../../src/index.ts';
 import { type Bus, type CoreMessage, describeDifference, openBus } from '../../src/messaging/index.ts';
+import { startTcpProxy } from '../../src/testing/index.ts';
 import { natsUrl, scratchName } from '../support/services.ts';
 
 async function scene() {
@@ -178,4 +179,20 @@ test('a work queue lets nobody look beside its consumer, and says so', async () 
     for await (const _ of bus.readStream({ stream: name })) return;
   };
   await expect(reading()).rejects.toMatchObject({ code: 'stream-unsuitable' });
+});
+
+test('readStream: what expires before it is delivered is not waited for', async () => {
+  const { bus, name } = await scene();
+  await bus.ensureStream({ name, subjects: [`${name}.>`], maxAgeMs: 2_400 });
+  const { hostname, port } = new URL(natsUrl().split(',')[0] ?? '');
+  await using proxy = await startTcpProxy({ host: hostname, port: Number(port) });
+  const slow = await openBus({ nats: proxy.through(natsUrl().split(',')[0] ?? '') });
+  // They are counted 2 s after they were published, and asked for after 2.8.
+  proxy.delay(400);
+  for (let i = 0; i < 3; i++) await bus.store({ subject: `${name}.a`, payload: i });
+  const read = [];
+  for await (const { sequence } of slow.readStream({ stream: name })) read.push(sequence);
+  expect(read).toEqual([]);
+  proxy.heal();
+  await slow.close();
 });
