@@ -23,7 +23,7 @@ export async function eventsWrittenIn(transaction: Transaction): Promise<Written
   const beganAt = await requireReadable(transaction);
   const rows = await transaction.run(WRITTEN, []);
   // `now()` stands still within a transaction, and in autocommit it cannot: it is how a handle that tells nothing is found out.
-  if (rows[0]?.began_at !== beganAt)
+  if (rows[0]?.began !== beganAt)
     throw new PostcommitError(
       'outside-transaction',
       'the handle is not on the connection of a transaction',
@@ -32,10 +32,10 @@ export async function eventsWrittenIn(transaction: Transaction): Promise<Written
   return rows.filter(({ position }) => position !== null).map(toEvent);
 }
 
-/** A statement that fails would end the caller's transaction: asked first. */
+/** Names of results are single words: a query builder may write others in another way. A statement that fails would end the caller's transaction: asked first. */
 async function requireReadable(transaction: Transaction): Promise<string> {
   const [row] = await transaction.run(
-    `SELECT now()::text AS began_at, current_user::text AS role,
+    `SELECT now()::text AS began, current_user::text AS role,
             CASE WHEN to_regclass('postcommit.outbox') IS NULL THEN 'missing'
                  WHEN has_table_privilege(to_regclass('postcommit.outbox'), 'SELECT') THEN 'readable' END AS outbox`,
     [],
@@ -52,7 +52,7 @@ async function requireReadable(transaction: Transaction): Promise<string> {
       `the role '${row?.role}' may write the outbox and not read it`,
       'In the database of the tests, grant it SELECT on postcommit.outbox.',
     );
-  return String(row.began_at);
+  return String(row.began);
 }
 
 /**
@@ -72,7 +72,7 @@ const WRITTEN = `
          SELECT * FROM aged
           WHERE CASE WHEN created_at > now() - interval '1 hour' AND younger_by < 2147483648
                      THEN pg_xact_status((id + younger_by)::text::xid8) = 'in progress' END)
-  SELECT now()::text AS began_at, position::text AS position, event_id::text AS event_id, subject, key, type,
+  SELECT now()::text AS began, position::text AS position, event_id::text AS id, subject, key, type,
          headers::text AS headers, encode(payload, 'base64') AS payload
     FROM (SELECT) AS one LEFT JOIN written ON true
    ORDER BY written.position`;
@@ -80,7 +80,7 @@ const WRITTEN = `
 function toEvent(row: Row): WrittenEvent {
   return {
     position: Number(row.position),
-    eventId: String(row.event_id),
+    eventId: String(row.id),
     subject: String(row.subject),
     key: textOrNull(row.key),
     type: textOrNull(row.type),

@@ -1,6 +1,7 @@
 import type { DrizzleDatabase } from '../consumer/index.ts';
 import {
   type QueryHandle,
+  type Row,
   recogniseTransaction,
   type Transaction,
   type TransactionHandle,
@@ -10,19 +11,20 @@ import {
 export type AskedDatabase = Pick<QueryHandle, 'query'> | DrizzleDatabase;
 
 /** Runs single statements there, each with a view of its own of what is committed. */
-export async function asking(db: AskedDatabase): Promise<Transaction> {
+export function asking(db: AskedDatabase): Transaction {
   // Drizzle's `query` is no function.
   if ('query' in db && typeof db.query === 'function') {
     const query: QueryHandle['query'] = (text, values) => db.query(text, values);
     return recogniseTransaction({ query });
   }
+  const { transaction } = db as DrizzleDatabase;
   return {
     proven: false,
     async run(text, values) {
-      const rows = (db as DrizzleDatabase).transaction(async (tx) =>
-        (await recogniseTransaction(tx as TransactionHandle)).run(text, values),
+      const rows = await transaction.call(db, (tx) =>
+        recogniseTransaction(tx as TransactionHandle).run(text, values),
       );
-      return (await rows) as Awaited<ReturnType<Transaction['run']>>;
+      return rows as readonly Row[];
     },
   };
 }

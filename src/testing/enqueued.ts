@@ -20,7 +20,7 @@ export interface EnqueuedEvent extends MessageContent {
  * the outbox. The transaction goes on.
  */
 export async function enqueuedIn(tx: TransactionHandle): Promise<EnqueuedEvent[]> {
-  const written = await eventsWrittenIn(await recogniseTransaction(tx));
+  const written = await eventsWrittenIn(recogniseTransaction(tx));
   return written.map(({ eventId, ...event }) => ({
     ...event,
     id: eventId,

@@ -38,8 +38,8 @@ export async function waitForEffect(
   db: AskedDatabase,
   { consumer, eventId, timeoutMs = TIMEOUT_MS, outbox }: EffectOptions,
 ): Promise<void> {
-  const inbox = await asking(db);
-  const awaited = { consumer, eventId, inbox, outbox: outbox === undefined ? inbox : await asking(outbox) };
+  const inbox = asking(db);
+  const awaited = { consumer, eventId, inbox, outbox: outbox === undefined ? inbox : asking(outbox) };
   const last = await keepLooking(() => outcomeOf(awaited), { timeoutMs, everyMs: EVERY_MS });
   const outcome = last.kind === 'seen' ? last.value : undefined;
   if (outcome?.kind === 'recorded') return;

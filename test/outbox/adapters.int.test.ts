@@ -8,32 +8,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { PrismaClient } from '../../examples/11-adapters/generated/client.ts';
 import { enqueue, type OutboxEvent, type TransactionHandle } from '../../src/index.ts';
 import { createMigratedDatabase, type ScratchDatabase } from '../support/services.ts';
-import { withPg, withPostgresJs, withReservedPostgresJs } from './adapters/drivers.ts';
-import {
-  drizzleOnPg,
-  drizzleOnPostgresJs,
-  drizzleV1OnPg,
-  drizzleV1OnPostgresJs,
-} from './adapters/drizzle.ts';
+import { LIBRARIES } from './adapters/libraries.ts';
 import type { Library, Within } from './adapters/library.ts';
-import { withPrisma, withQueryRunner, withTypeOrm } from './adapters/orms.ts';
-import { withControlledKysely, withKnex, withKysely } from './adapters/query-builders.ts';
-
-const LIBRARIES: Readonly<Record<string, (url: string) => Library | Promise<Library>>> = {
-  pg: withPg,
-  'postgres.js': withPostgresJs,
-  'postgres.js, reserved': withReservedPostgresJs,
-  'Drizzle 0.45, node-postgres': drizzleOnPg,
-  'Drizzle 0.45, postgres.js': drizzleOnPostgresJs,
-  'Drizzle 1.0, node-postgres': drizzleV1OnPg,
-  'Drizzle 1.0, postgres.js': drizzleV1OnPostgresJs,
-  Kysely: withKysely,
-  'Kysely, controlled': withControlledKysely,
-  Knex: withKnex,
-  Prisma: withPrisma,
-  TypeORM: withTypeOrm,
-  'TypeORM, query runner': withQueryRunner,
-};
 
 /** `db.transaction()` of Kysely has none. */
 const WITHOUT_SAVEPOINTS = ['Kysely'];

@@ -1,10 +1,10 @@
 import { AssertionError } from 'node:assert';
 import { randomUUID } from 'node:crypto';
-import { drizzle } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { enqueue } from '../../src/index.ts';
 import { assertEnqueued, enqueuedIn } from '../../src/testing/index.ts';
+import { LIBRARIES } from '../outbox/adapters/libraries.ts';
 import { createMigratedDatabase, type ScratchDatabase, scratchName } from '../support/services.ts';
 
 let database: ScratchDatabase;
@@ -90,16 +90,26 @@ test.each(['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'])(
   },
 );
 
-test("with Drizzle's transaction, with a nested one, and with a handle that can only query", async () => {
-  const db = drizzle(pool);
-  await db
-    .transaction(async (tx) => {
-      await enqueue(tx, { subject: 'events.a', payload: 1 });
-      await tx.transaction((nested) => enqueue(nested, { subject: 'events.b', payload: 1 }));
-      expect(await subjectsIn(tx)).toEqual(['events.a', 'events.b']);
-      tx.rollback();
-    })
-    .catch(() => undefined);
+test.each(Object.entries(LIBRARIES))('%s: events of its transaction, and none outside', async (_, open) => {
+  const library = await open(database.url);
+  onTestFinished(() => library[Symbol.asyncDispose]());
+  const undo = new Error('undo');
+  const written = library.transaction(async ({ tx }) => {
+    expect(await enqueuedIn(tx)).toEqual([]);
+    await enqueue(tx, [
+      { subject: 'events.a', payload: 'Zoë 🏥', key: 'k', headers: { a: '?' } },
+      { subject: 'events.b', payload: Buffer.from([0, 255]) },
+    ]);
+    await assertEnqueued(tx, [
+      { subject: 'events.a', payload: 'Zoë 🏥', key: 'k', headers: { a: '?' } },
+      { subject: 'events.b', payload: Buffer.from([0, 255]) },
+    ]);
+    throw undo;
+  });
+  await expect(written).rejects.toThrow('undo');
+});
+
+test('with a handle that can only query', async () => {
   const handle = { query: (text: string, values: unknown[]) => client.query(text, values) };
   await enqueue(handle, { subject: 'events.c', payload: 1 });
   expect(await subjectsIn(handle)).toEqual(['events.c']);
