@@ -1,4 +1,5 @@
 import type { DrizzleDatabase } from '../consumer/index.ts';
+import { PostcommitError } from '../errors.ts';
 import {
   type QueryHandle,
   type Row,
@@ -10,7 +11,11 @@ import {
 /** A `pg.Pool` or client, a Drizzle database, or anything else with `query(text, values)`. */
 export type AskedDatabase = Pick<QueryHandle, 'query'> | DrizzleDatabase;
 
-/** Runs single statements there, each with a view of its own of what is committed. */
+/**
+ * Runs single statements there, each with a view of its own of what is committed.
+ *
+ * @throws PostcommitError `config-invalid` for anything else.
+ */
 export function asking(db: AskedDatabase): Transaction {
   // Drizzle's `query` is no function.
   if ('query' in db && typeof db.query === 'function') {
@@ -18,6 +23,12 @@ export function asking(db: AskedDatabase): Transaction {
     return recogniseTransaction({ query });
   }
   const { transaction } = db as DrizzleDatabase;
+  if (typeof transaction !== 'function')
+    throw new PostcommitError(
+      'config-invalid',
+      'an effect is waited for in a database that can be asked, and this is none that is known',
+      'Hand in a pg.Pool, a Drizzle database, or { query: (text, values) => … } around what your library runs SQL with.',
+    );
   return {
     proven: false,
     async run(text, values) {

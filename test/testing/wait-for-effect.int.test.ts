@@ -90,6 +90,9 @@ test('resolves once the effect is committed, by a pool, a client, a Drizzle data
   client.release();
   await waitForEffect(drizzle(stage.pool), effect);
   await waitForEffect({ query: (text, values) => stage.pool.query(text, values) }, effect);
+  await expect(waitForEffect({ $queryRawUnsafe: nothing } as never, effect)).rejects.toMatchObject({
+    code: 'config-invalid',
+  });
 });
 
 test('not in the outbox: not committed, or another database', async () => {
