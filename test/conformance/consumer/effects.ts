@@ -152,6 +152,8 @@ async function failureLeavesNothing(stage: Stage): Promise<void> {
   expectSame('effects of the event', { seen: (await scene.effects()).length, expected: 1 });
 }
 
+const REPLAY_WITHIN_MS = 60_000;
+
 async function onceAfterReplay(stage: Stage): Promise<void> {
   const { db } = stage;
   const scene = await openScene(stage);
@@ -163,7 +165,10 @@ async function onceAfterReplay(stage: Stage): Promise<void> {
     `INSERT INTO postcommit.requests (kind, detail) VALUES ('replay', jsonb_build_object('subject', $1::text)) RETURNING id`,
     [subject],
   );
-  await eventually('the relay to replay', () => isAnswered(stage, rows[0]?.id), { seen: () => 'it did not' });
+  await eventually('the relay to replay', () => isAnswered(stage, rows[0]?.id), {
+    seen: () => 'it did not',
+    withinMs: REPLAY_WITHIN_MS,
+  });
   const id = effect?.eventId ?? '';
   const last = await scene.publish({ subject: scene.subject('copy'), headers: eventOf(id) });
   await scene.settled(last);
