@@ -54,11 +54,13 @@ const ANSWER = z.union([
   }),
 ]);
 
-export type Refusal = {
+/** An error as the client reports it; with the state where it was the server's. */
+export interface Refusal {
   readonly message: string;
   readonly sqlstate?: string | undefined;
   readonly hint?: string | undefined;
-};
+}
+
 export type Answer =
   | { readonly kind: 'done'; readonly id: string | undefined; readonly pruned: number | undefined }
   | { readonly kind: 'error'; readonly error: Refusal };

@@ -55,7 +55,9 @@ export async function openStage({ servers, command, ordering }: StageOptions): P
   });
   opened.defer(() => relay.stop());
   await relay.start();
-  await relay.ready;
+  await eventually('the relay to lead', async () => relay.status().role === 'leader', {
+    seen: () => relay.status().reason ?? 'it does not',
+  });
   let subjects = 0;
   let readTo = 0;
 

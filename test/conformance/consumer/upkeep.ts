@@ -168,14 +168,15 @@ async function stops(stage: Stage): Promise<void> {
   expectSame('effects', { seen: (await scene.effects()).length, expected: 21 });
 }
 
-/** The grants of the page, and what the effect needs. */
+/** The grants of docs/roles-and-privileges.md, and what the effect needs. */
 const GRANTS = `
   GRANT USAGE ON SCHEMA postcommit, conformance TO $role;
   GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA conformance TO $role;
   GRANT USAGE ON ALL SEQUENCES IN SCHEMA conformance TO $role;
   GRANT SELECT, INSERT, UPDATE (sequence), DELETE ON postcommit.inbox TO $role;
-  GRANT SELECT, INSERT, UPDATE ON postcommit.dead_letters TO $role;
-  GRANT EXECUTE ON FUNCTION postcommit.inbox_record, postcommit.inbox_prune TO $role;`;
+  GRANT SELECT, INSERT, UPDATE ON postcommit.consumer_leases TO $role;
+  GRANT SELECT, INSERT, UPDATE, DELETE ON postcommit.consumer_failures, postcommit.dead_letters TO $role;
+  GRANT EXECUTE ON FUNCTION postcommit.max_payload, postcommit.inbox_record, postcommit.inbox_prune TO $role;`;
 
 async function needsLittle(stage: Stage): Promise<void> {
   await using role = await createScratchRole(stage, GRANTS);
