@@ -149,7 +149,8 @@ export function startDriver({ command, databaseUrl, natsUrl }: DriverOptions): D
       throw new Unmet(`{"do": "${request.do}"} to succeed`, `it was answered with: ${answer.error.message}`);
     },
     async kill() {
-      killGroup(child);
+      // Of one that has ended the id may be another's.
+      if (over === undefined) killGroup(child);
       await closed;
     },
     async [Symbol.asyncDispose]() {

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { messageOf, PostcommitError } from '../../src/errors.ts';
 import { type Outcome, runSuite, SUITES, type Suite } from './run.ts';
@@ -18,7 +19,8 @@ const program = new Command('conformance')
   .addHelpText(
     'after',
     `
-Exit codes: 0 every rule is kept, or not applicable; 1 one is not, or none was tried; 2 wrong usage, or no servers.
+Exit codes: 0 every rule is kept, or not applicable; 1 one is not, or none was tried; 2 wrong usage, or no servers;
+130, 143 interrupted.
 
 Examples:
   npm run conformance -- --writer python3 test/conformance/drivers/writer.py
@@ -36,7 +38,14 @@ interface Options {
 }
 
 program.parse();
-process.exitCode = await main(program.args, program.opts<Options>());
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    interrupted.abort(constants.signals[signal]);
+  });
+const code = await main(program.args, program.opts<Options>());
+// What an interrupted rule still waits for keeps nobody.
+process.exit(interrupted.signal.aborted ? 128 + Number(interrupted.signal.reason) : code);
 
 async function main(command: readonly string[], options: Options): Promise<number> {
   const { DATABASE_URL: databaseUrl, NATS_URL: natsUrl } = process.env;
@@ -44,7 +53,9 @@ async function main(command: readonly string[], options: Options): Promise<numbe
   try {
     for (const suite of suitesOf(options)) {
       await using servers = await openServers({ databaseUrl, natsUrl });
-      for await (const outcome of runSuite(suite, { command, servers, only: options.only })) {
+      const { signal } = interrupted;
+      if (signal.aborted) break;
+      for await (const outcome of runSuite(suite, { command, servers, only: options.only, signal })) {
         outcomes.push(outcome);
         if (!options.json) process.stdout.write(lineOf(outcome));
       }

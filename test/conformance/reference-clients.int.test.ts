@@ -1,7 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/embedded/index.ts';
+import { query } from '../support/query.ts';
 import { natsUrl } from '../support/services.ts';
 import { CONSUMER_RULES } from './consumer/index.ts';
 import { startTrialPostgres, tryClient } from './trial.ts';
@@ -119,3 +126,38 @@ test('neither is wrong usage', async () => {
   expect((await conformance('--only', 'P-X1', 'true')).code).toBe(2);
   expect((await conformance('--writer')).code).toBe(2);
 });
+
+test('interrupted, it takes its database, its stream and the client away', async () => {
+  await using scratch = await mkdtempDisposable(join(tmpdir(), 'postcommit-conformance-'));
+  const pidFile = join(scratch.path, 'pid');
+  // It never answers, and does not care for its standard input.
+  const client = ['sh', '-c', 'echo $$ > "$0"; exec sleep 600', pidFile];
+  const main = new URL('main.ts', import.meta.url).pathname;
+  const env = { ...process.env, DATABASE_URL: postgres.url, NATS_URL: natsUrl() };
+  const child = spawn(process.execPath, [main, '--writer', ...client], { env, stdio: 'ignore' });
+  const closed = once(child, 'close');
+  const pid = () => Number(readFileSync(pidFile, { encoding: 'utf8', flag: 'a+' }));
+  await expect.poll(pid, { timeout: 20_000 }).toBeGreaterThan(0);
+  const [name = ''] = await databases();
+  expect(await streams()).toContain(name);
+  child.kill('SIGINT');
+  expect(await closed).toEqual([130, null]);
+  expect(() => process.kill(pid(), 0)).toThrow('ESRCH');
+  expect(await databases()).not.toContain(name);
+  expect(await streams()).not.toContain(name);
+});
+
+async function databases(): Promise<string[]> {
+  const text =
+    "SELECT datname FROM pg_database WHERE datname LIKE 'postcommit_conformance%' ORDER BY oid DESC";
+  return (await query(postgres.url, text)).map(([name]) => String(name));
+}
+
+async function streams(): Promise<string[]> {
+  const connection = await connect({ servers: natsUrl() });
+  const manager = await jetstreamManager(connection);
+  const names: string[] = [];
+  for await (const name of manager.streams.names()) names.push(name);
+  await connection.close();
+  return names;
+}

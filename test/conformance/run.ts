@@ -1,3 +1,4 @@
+import { aborted } from '../../src/lifecycle/abort.ts';
 import { CONSUMER_RULES } from './consumer/index.ts';
 import type { Servers } from './servers.ts';
 import { openStage, type Stage, type StageOptions } from './stage.ts';
@@ -39,17 +40,29 @@ export interface RunOptions {
   readonly servers: Servers;
   /** Default: all rules of the suite. */
   readonly only?: readonly string[] | undefined;
+  /** Ends the run where it is, and takes away what it has made. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Tries the client by each rule, one after the other. Errors of the script itself, or of its servers, are thrown. */
 export async function* runSuite(suite: Suite, options: RunOptions): AsyncGenerator<Outcome> {
   const rules = suite.rules.filter(({ id }) => options.only?.includes(id) ?? true);
   if (rules.length === 0) return;
+  const ended = aborted(options.signal ?? new AbortController().signal);
   await using stage = await openStage({ ...options, ordering: suite.ordering });
   for (const { id, about, check } of rules) {
     await suite.clean(stage);
-    yield { rule: id, about, verdict: await judge(() => check(stage)) };
+    const judging = judge(() => check(stage));
+    const verdict = await unless(ended, judging);
+    if (verdict === undefined) return;
+    yield { rule: id, about, verdict };
   }
+}
+
+async function unless<T>(ended: Promise<void>, work: Promise<T>): Promise<T | undefined> {
+  // What goes on behind an end that was asked for fails, and nobody wants to know.
+  work.catch(() => undefined);
+  return Promise.race([work, ended.then(() => undefined)]);
 }
 
 async function judge(check: () => Promise<void>): Promise<Verdict> {

@@ -58,6 +58,8 @@ export async function openStage({ servers, command, ordering }: StageOptions): P
   await eventually('the relay to lead', async () => relay.status().role === 'leader', {
     seen: () => relay.status().reason ?? 'it does not',
   });
+  const drivers: Driver[] = [];
+  opened.defer(async () => void (await Promise.all(drivers.map((driver) => driver.kill()))));
   let subjects = 0;
   let readTo = 0;
 
@@ -81,7 +83,11 @@ export async function openStage({ servers, command, ordering }: StageOptions): P
     manager,
     stream,
     subject: (name) => `${stream}.${++subjects}.${name}`,
-    drive: (urls = {}) => startDriver({ command, databaseUrl, natsUrl, ...urls }),
+    drive(urls = {}) {
+      const driver = startDriver({ command, databaseUrl, natsUrl, ...urls });
+      drivers.push(driver);
+      return driver;
+    },
     async published() {
       const to = await fence();
       const messages: Published[] = [];
