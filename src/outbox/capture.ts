@@ -80,7 +80,7 @@ export interface CaptureStart {
 }
 
 /** A listing looks at every lock of the server. With many gaps it pays to do it sooner. */
-const LIST_EVERY_MS = 250;
+const LIST_EVERY_MS = 400;
 const LIST_MANY_EVERY_MS = 50;
 const MANY_GAPS = 100;
 const READ_LIMIT = 1_000;
