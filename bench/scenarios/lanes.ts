@@ -24,7 +24,7 @@ interface Run {
 export const lanes: Bench = {
   summary: 'a backlog that goes to 1, 2, 4 and 8 streams',
   async run(context) {
-    const count = WARM_UP + (context.quick ? 5_000 : 30_000);
+    const count = WARM_UP + (context.quick ? 5_000 : 20_000);
     const counts = context.quick ? QUICK_LANES : LANES;
     const runs = new Map<number, Run[]>(counts.map((lanes) => [lanes, []]));
     for (let i = 1; i <= context.runs; i++) {

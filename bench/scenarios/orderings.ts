@@ -30,7 +30,7 @@ interface Run {
 export const orderings: Bench = {
   summary: 'a backlog in `stream`, `key` (10 and 10,000 keys) and `none` ordering',
   async run(context) {
-    const count = WARM_UP + (context.quick ? 5_000 : 30_000);
+    const count = WARM_UP + (context.quick ? 5_000 : 20_000);
     const runs = new Map<Variant, Run[]>();
     for (let i = 1; i <= context.runs; i++) {
       for (const variant of context.quick ? VARIANTS.slice(0, 2) : VARIANTS) {

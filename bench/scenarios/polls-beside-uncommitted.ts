@@ -44,7 +44,7 @@ export async function measurePolls(context: BenchContext): Promise<BenchOutcome>
     count: uncommitted,
   });
   const runs = { alone: [] as Polls[], beside: [] as Polls[] };
-  const forMs = context.quick ? 400 : 800;
+  const forMs = context.quick ? 400 : 600;
   for (let i = 1; i <= context.runs; i++) {
     runs.alone.push(await measure(alone, forMs));
     runs.beside.push(await measure(beside, forMs));

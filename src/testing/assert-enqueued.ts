@@ -1,4 +1,6 @@
 import { AssertionError, deepStrictEqual } from 'node:assert';
+import type { TypedEvent } from '../contracts/define-event.ts';
+import { isTypedEvent, toOutboxEvent } from '../contracts/typed-event.ts';
 import { messageOf } from '../errors.ts';
 import type { TransactionHandle } from '../postgres/transaction-handle.ts';
 import { type EnqueuedEvent, enqueuedIn } from './enqueued.ts';
@@ -19,6 +21,9 @@ export interface ExpectedEvent {
   readonly payload?: unknown;
 }
 
+/** An event as `enqueue()` takes it from `defineEvent()` may be expected as well: with its subject, key, type and version. */
+type Expected = ExpectedEvent | TypedEvent;
+
 /**
  * Asserts that this transaction has written these events so far, in this order, and no others; returns them. An empty array
  * says that it has written none.
@@ -27,9 +32,10 @@ export interface ExpectedEvent {
  */
 export async function assertEnqueued(
   tx: TransactionHandle,
-  expected: ExpectedEvent | readonly ExpectedEvent[],
+  expected: Expected | readonly Expected[],
 ): Promise<EnqueuedEvent[]> {
-  const wanted: readonly ExpectedEvent[] = isArray(expected) ? expected : [expected];
+  const list: readonly Expected[] = isArray(expected) ? expected : [expected];
+  const wanted = await Promise.all(list.map(toExpected));
   const events = await enqueuedIn(tx);
   const actual = events.map((event, place) => shownAs(event, wanted[place]));
   const wantedAsShown = wanted.map(asShown);
@@ -44,6 +50,13 @@ export async function assertEnqueued(
     });
   }
   return events;
+}
+
+async function toExpected(expected: Expected): Promise<ExpectedEvent> {
+  if (!isTypedEvent(expected)) return expected;
+  const { subject, key = null, type = null, headers = {}, payload, eventId } = await toOutboxEvent(expected);
+  const json: unknown = JSON.parse(Buffer.from(payload as Uint8Array).toString());
+  return { subject, key, type, headers, payload: json, ...(eventId === undefined ? {} : { id: eventId }) };
 }
 
 function headline(actual: number, wanted: number): string {

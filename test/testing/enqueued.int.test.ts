@@ -2,7 +2,8 @@ import { AssertionError } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { enqueue } from '../../src/index.ts';
+import { z } from 'zod';
+import { defineEvent, enqueue } from '../../src/index.ts';
 import { assertEnqueued, enqueuedIn } from '../../src/testing/index.ts';
 import { LIBRARIES } from '../outbox/adapters/libraries.ts';
 import { createMigratedDatabase, type ScratchDatabase, scratchName } from '../support/services.ts';
@@ -164,6 +165,21 @@ async function differenceTo(expected: Parameters<typeof assertEnqueued>[1]): Pro
   expect(error).toBeInstanceOf(AssertionError);
   return (error as AssertionError).message;
 }
+
+test('a declared event is expected as it is enqueued', async () => {
+  const moved = defineEvent({
+    type: 'patient.moved',
+    version: 2,
+    subject: 'events.patient.{id}',
+    key: 'id',
+    schema: z.object({ id: z.string(), ward: z.number().default(1) }),
+  });
+  await enqueue(client, moved({ id: 'a.b' }));
+  await assertEnqueued(client, moved({ id: 'a.b', ward: 1 }));
+  await assertEnqueued(client, [{ type: 'patient.moved', headers: { 'Event-Version': '2' } }]);
+  for (const other of [{ id: 'a.b', ward: 2 }, { id: 'c' }])
+    await expect(assertEnqueued(client, moved(other))).rejects.toBeInstanceOf(AssertionError);
+});
 
 test('its error shows the difference of what was expected, and no more of an event', async () => {
   expect(await differenceTo({ subject: 'events.a' })).toMatch(
