@@ -108,6 +108,13 @@ test('a WARNING is a failure where it is asked for', async () => {
   await session.close();
 });
 
+async function connected(): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: postgres.url });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
 test.each<{ crash: string; bringAbout: () => Promise<void> }>([
   {
     crash: 'a crash of the server',
@@ -119,13 +126,11 @@ test.each<{ crash: string; bringAbout: () => Promise<void> }>([
   {
     crash: 'the crash of another backend',
     async bringAbout() {
-      const client = new pg.Client({ connectionString: postgres.url });
-      client.on('error', () => undefined);
-      await client.connect();
-      const { rows } = await client.query('select pg_backend_pid() as pid');
-      const ended = new Promise((resolve) => client.once('end', resolve));
+      const [victim, witness] = await Promise.all([connected(), connected()]);
+      const { rows } = await victim.query('select pg_backend_pid() as pid');
       process.kill(rows[0].pid, 'SIGKILL');
-      await ended;
+      // The server ends it once it has noticed; until then it answers as if nothing had happened.
+      await new Promise((resolve) => witness.once('end', resolve));
       await expect
         .poll(() => query(postgres.url, 'select 1').catch(() => []), { timeout: 10_000 })
         .toEqual([[1]]);
