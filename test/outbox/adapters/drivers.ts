@@ -52,12 +52,13 @@ export function withPostgresJs(url: string): Library {
   };
 }
 
-/** BEGIN and its end are the caller's, on a connection of one's own. */
+/** BEGIN and its end are the caller's, on a connection of one's own, kept for all of them. */
 export function withReservedPostgresJs(url: string): Library {
   const sql = postgres(url);
+  const connection = sql.reserve();
   return {
     async transaction(work) {
-      const reserved = await sql.reserve();
+      const reserved = await connection;
       const statement = (text: string) => reserved.unsafe(text);
       try {
         await statement('BEGIN');
@@ -77,11 +78,12 @@ export function withReservedPostgresJs(url: string): Library {
       } catch (error) {
         await statement('ROLLBACK');
         throw error;
-      } finally {
-        reserved.release();
       }
     },
     refused: [],
-    [Symbol.asyncDispose]: () => sql.end(),
+    async [Symbol.asyncDispose]() {
+      (await connection).release();
+      await sql.end();
+    },
   };
 }
