@@ -1,5 +1,6 @@
+import type { Misfit, MisfitKind } from './misfit.ts';
 import { type CatalogEvent, type CatalogService, eventName } from './model.ts';
-import { type Misfit, type MisfitKind, misfitsOf } from './schema-fit.ts';
+import { misfitsOf } from './schema-fit.ts';
 
 /** What a change of an event breaks. */
 export interface BreakingChange {

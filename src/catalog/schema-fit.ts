@@ -1,30 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
+import { type Misfit, misfit } from './misfit.ts';
 import type { JsonSchema } from './model.ts';
-
-/** Why a reader refuses some of what a writer writes. */
-export type MisfitKind =
-  /** The reader needs a property that the writer does not know. */
-  | 'property-missing'
-  /** … or does not always write. */
-  | 'property-optional'
-  /** The reader takes no other properties than it knows. */
-  | 'property-unknown'
-  | 'type'
-  | 'value'
-  | 'limit'
-  | 'format'
-  /** The comparison does not understand it, and it is not the same. */
-  | 'unclear';
-
-export interface Misfit {
-  /** `address.lines[]`; empty for the payload as a whole. */
-  readonly path: string;
-  readonly kind: MisfitKind;
-  /** What is the matter, in words that follow a name: `is not written`. */
-  readonly detail: string;
-}
-
-type Node = Readonly<Record<string, unknown>> | boolean;
+import {
+  alternativesOf,
+  asList,
+  asObject,
+  constantsOf,
+  isAnnotation,
+  merged,
+  type Node,
+  partsOf,
+  resolve,
+  type Schema,
+  strangeAmong,
+  typesOf,
+} from './schema-shape.ts';
+import { compareValue } from './value-fit.ts';
 
 /** Two schemas side by side, each with the document that its references point into. */
 interface Pair {
@@ -62,8 +53,6 @@ function compare(pair: Pair): Misfit[] {
   return compareSchemas(next, writer, reader);
 }
 
-type Schema = Readonly<Record<string, unknown>>;
-
 function compareSchemas(pair: Pair, writer: Schema, reader: Schema): Misfit[] {
   const branches = alternativesOf(writer);
   if (branches !== undefined) return branches.flatMap((branch) => compare({ ...pair, writer: branch }));
@@ -72,7 +61,7 @@ function compareSchemas(pair: Pair, writer: Schema, reader: Schema): Misfit[] {
   const options = alternativesOf(reader);
   if (options !== undefined) return best(options.map((option) => compare({ ...pair, reader: option })));
   const whole = merged(writer);
-  const values = valuesOf(whole);
+  const values = constantsOf(whole);
   if (values !== undefined) return values.flatMap((value) => compareValue(pair, value, reader));
   const types = compareTypes(pair, whole, reader);
   if (types.length > 0) return types;
@@ -86,68 +75,8 @@ function compareSchemas(pair: Pair, writer: Schema, reader: Schema): Misfit[] {
   ];
 }
 
-const NONE: Schema = {};
-
-/** Each with what stands beside them. */
-function alternativesOf(schema: Schema): Node[] | undefined {
-  for (const keyword of ['anyOf', 'oneOf']) {
-    const list = schema[keyword];
-    if (!Array.isArray(list)) continue;
-    const { [keyword]: _, ...rest } = schema;
-    const beside = withoutAnnotations(rest);
-    return Object.keys(beside).length === 0 ? list : list.map((each: Node) => ({ allOf: [each, beside] }));
-  }
-  return undefined;
-}
-
-function partsOf(schema: Schema): Node[] | undefined {
-  if (!Array.isArray(schema.allOf)) return undefined;
-  const { allOf, ...rest } = schema;
-  return [...(allOf as Node[]), rest];
-}
-
-/** A writer keeps all parts of `allOf` at once. References in it are left to `unclear`. */
-function merged(schema: Schema): Schema {
-  if (!Array.isArray(schema.allOf)) return schema;
-  const { allOf, ...rest } = schema;
-  const whole: Record<string, unknown> = {};
-  for (const part of [...(allOf as Node[]), rest]) {
-    const one = typeof part === 'object' ? merged(part) : NONE;
-    const properties = { ...asObject(whole.properties), ...asObject(one.properties) };
-    const required = [...asList(whole.required), ...asList(one.required)];
-    Object.assign(whole, one, { properties, required });
-  }
-  return whole;
-}
-
 function best(attempts: readonly Misfit[][]): Misfit[] {
   return attempts.reduce((least, each) => (each.length < least.length ? each : least));
-}
-
-function resolve(node: Node, document: JsonSchema): Node {
-  let found: unknown = node;
-  for (let hops = 0; hops < 20; hops++) {
-    const reference = typeof found === 'object' && found !== null ? (found as Schema).$ref : undefined;
-    if (typeof reference !== 'string' || !reference.startsWith('#')) return found as Node;
-    found = reference
-      .slice(1)
-      .split('/')
-      .slice(1)
-      .map((part) => decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~'))
-      .reduce<unknown>((at, part) => (at as Schema | undefined)?.[part], document);
-    if (found === undefined) return true;
-  }
-  return true;
-}
-
-function typesOf({ type }: Schema): readonly string[] | undefined {
-  if (typeof type === 'string') return [type];
-  return Array.isArray(type) ? (type as string[]) : undefined;
-}
-
-function valuesOf(schema: Schema): readonly unknown[] | undefined {
-  if ('const' in schema) return [schema.const];
-  return Array.isArray(schema.enum) ? schema.enum : undefined;
 }
 
 function compareTypes(pair: Pair, writer: Schema, reader: Schema): Misfit[] {
@@ -156,66 +85,13 @@ function compareTypes(pair: Pair, writer: Schema, reader: Schema): Misfit[] {
   const written = typesOf(writer);
   if (written === undefined)
     return [misfit(pair, 'type', `may be anything, not only ${wanted.join(' or ')}`)];
-  const strange = written.filter(
-    (type) => !wanted.includes(type) && !(type === 'integer' && wanted.includes('number')),
-  );
+  const strange = strangeAmong(written, wanted);
   if (strange.length === 0) return [];
   return [misfit(pair, 'type', `may be ${strange.join(' or ')}, not only ${wanted.join(' or ')}`)];
 }
 
-function compareValue(pair: Pair, value: unknown, reader: Schema): Misfit[] {
-  const wanted = typesOf(reader);
-  const type = typeOf(value);
-  if (wanted !== undefined && !wanted.includes(type) && !(type === 'integer' && wanted.includes('number')))
-    return [misfit(pair, 'type', `may be ${type}, not only ${wanted.join(' or ')}`)];
-  const values = valuesOf(reader);
-  if (values !== undefined && !values.some((each) => isDeepStrictEqual(each, value)))
-    return [
-      misfit(pair, 'value', `may be ${JSON.stringify(value)}, which is none of ${JSON.stringify(values)}`),
-    ];
-  if (!keepsLimits(value, reader))
-    return [misfit(pair, 'limit', `may be ${JSON.stringify(value)}, which is beyond its limits`)];
-  if (!hasForm(value, reader))
-    return [misfit(pair, 'format', `may be ${JSON.stringify(value)}, which may have another form`)];
-  // A list or an object as a constant: rare enough to be content with what is the same.
-  if (typeof value === 'object' && value !== null && values === undefined)
-    return [misfit(pair, 'unclear', 'is a constant, which the comparison does not look into')];
-  return [];
-}
-
-function keepsLimits(value: unknown, reader: Schema): boolean {
-  const size = typeof value === 'string' ? [...value].length : value;
-  if (typeof size !== 'number') return true;
-  const of = (keyword: string) => {
-    const limit = reader[typeof value === 'string' ? keyword.replace('imum', 'Length') : keyword];
-    return typeof limit === 'number' ? limit : undefined;
-  };
-  const [least, most] = [of('minimum') ?? -Infinity, of('maximum') ?? Infinity];
-  const [above, beneath] = [of('exclusiveMinimum') ?? -Infinity, of('exclusiveMaximum') ?? Infinity];
-  const step = typeof value === 'number' ? of('multipleOf') : undefined;
-  return (
-    size >= least &&
-    size <= most &&
-    size > above &&
-    size < beneath &&
-    (step === undefined || size % step === 0)
-  );
-}
-
-function hasForm(value: unknown, { pattern, format }: Schema): boolean {
-  if (typeof value !== 'string') return true;
-  return format === undefined && (typeof pattern !== 'string' || new RegExp(pattern, 'u').test(value));
-}
-
-function typeOf(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'array';
-  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number';
-  return typeof value;
-}
-
 function compareEnums(pair: Pair, reader: Schema): Misfit[] {
-  const values = valuesOf(reader);
+  const values = constantsOf(reader);
   if (values === undefined) return [];
   return [
     misfit(
@@ -346,30 +222,6 @@ const UNDERSTOOD = new Set([
   ],
   ...['properties', 'required', 'additionalProperties', 'items', '$ref', 'anyOf', 'oneOf', 'allOf'],
 ]);
-const ANNOTATIONS = new Set([
-  ...[
-    'title',
-    'description',
-    'default',
-    'examples',
-    'deprecated',
-    'readOnly',
-    'writeOnly',
-    '$id',
-    '$schema',
-    '$comment',
-  ],
-  ...['definitions', '$defs', 'id'],
-]);
-
-function withoutAnnotations(schema: Schema): Schema {
-  return Object.fromEntries(Object.entries(schema).filter(([keyword]) => !isAnnotation(keyword)));
-}
-
-function isAnnotation(keyword: string): boolean {
-  return ANNOTATIONS.has(keyword) || keyword.startsWith('x-');
-}
-
 function compareOthers(pair: Pair, writer: Schema, reader: Schema): Misfit[] {
   return Object.keys(reader)
     .filter((keyword) => !UNDERSTOOD.has(keyword) && !isAnnotation(keyword))
@@ -377,16 +229,4 @@ function compareOthers(pair: Pair, writer: Schema, reader: Schema): Misfit[] {
     .map((keyword) =>
       misfit(pair, 'unclear', `has another '${keyword}', which the comparison does not understand`),
     );
-}
-
-function misfit({ path }: Pick<Pair, 'path'>, kind: MisfitKind, detail: string): Misfit {
-  return { path, kind, detail };
-}
-
-function asObject(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-}
-
-function asList(value: unknown): readonly string[] {
-  return Array.isArray(value) ? (value as string[]) : [];
 }
