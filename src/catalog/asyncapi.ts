@@ -1,13 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
+import { nameOf } from '../contracts/typed-event.ts';
 import type { StreamDefinition } from '../jetstream/index.ts';
-import {
-  type CatalogEvent,
-  type CatalogService,
-  COMPUTED,
-  type Consumption,
-  eventName,
-  valuesOf,
-} from './model.ts';
+import { bySubject, channelIdOf, plainName } from './channel.ts';
+import { type CatalogEvent, type CatalogService, COMPUTED, type Consumption, valuesOf } from './model.ts';
 
 /** An AsyncAPI document: JSON. */
 export type AsyncApiDocument = Readonly<Record<string, unknown>>;
@@ -56,26 +51,15 @@ export function toAsyncApi(service: CatalogService): AsyncApiDocument {
 
 /** A service may consume its own events. */
 function distinct(events: readonly CatalogEvent[]): CatalogEvent[] {
-  return [...new Map(events.toReversed().map((event) => [eventName(event), event])).values()].reverse();
-}
-
-/** What AsyncAPI allows as a name of a component. */
-function slug(text: string): string {
-  return text.replace(/[^\w.-]/g, '_');
+  return [...new Map(events.toReversed().map((event) => [nameOf(event), event])).values()].reverse();
 }
 
 function idOf({ type, version }: CatalogEvent): string {
-  return `${slug(type)}.v${version}`;
-}
-
-function channelIdOf({ subject }: CatalogEvent): string {
-  return slug(subject.replace(/[{}]/g, ''));
+  return `${plainName(type)}.v${version}`;
 }
 
 function channelsOf(events: readonly CatalogEvent[]): [string, object][] {
-  const bySubject = new Map<string, CatalogEvent[]>();
-  for (const event of events) bySubject.set(event.subject, [...(bySubject.get(event.subject) ?? []), event]);
-  return [...bySubject.values()].map((sharing) => [
+  return [...bySubject(events).values()].map((sharing) => [
     channelIdOf(sharing[0] as CatalogEvent),
     channelOf(sharing),
   ]);
@@ -116,7 +100,7 @@ function sendOf(event: CatalogEvent): [string, object] {
     `send.${idOf(event)}`,
     {
       action: 'send',
-      title: event.title ?? eventName(event),
+      title: event.title ?? nameOf(event),
       channel: { $ref: `#/channels/${channelIdOf(event)}` },
       messages: [{ $ref: `#/channels/${channelIdOf(event)}/messages/${idOf(event)}` }],
     },
@@ -127,7 +111,7 @@ function sendOf(event: CatalogEvent): [string, object] {
 function receiveOf({ stream, durable, events }: Consumption): [string, object][] {
   const channels = [...new Set(events.map(channelIdOf))];
   return channels.map((channel) => [
-    `receive.${slug(durable)}${channels.length === 1 ? '' : `.${channel}`}`,
+    `receive.${plainName(durable)}${channels.length === 1 ? '' : `.${channel}`}`,
     {
       action: 'receive',
       title: durable,

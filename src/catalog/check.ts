@@ -1,4 +1,5 @@
-import { type CatalogEvent, type CatalogService, eventName } from './model.ts';
+import { nameOf } from '../contracts/typed-event.ts';
+import type { CatalogEvent, CatalogService } from './model.ts';
 import { misfitsOf } from './schema-fit.ts';
 
 /** What is wrong among services, each of which is right by itself. */
@@ -47,7 +48,7 @@ function twoProducers(type: string, services: readonly string[]): Conflict {
 function noProducer(event: CatalogEvent, service: string): Conflict {
   return {
     kind: 'no-producer',
-    event: eventName(event),
+    event: nameOf(event),
     services: [service],
     message: `${service} consumes it, and none of these services publishes it`,
   };
@@ -66,7 +67,7 @@ function unreadable({
 }): Conflict[] {
   return misfitsOf(writer.schema, reader.schema).map(({ path, detail }) => ({
     kind: 'unreadable',
-    event: eventName(reader),
+    event: nameOf(reader),
     services,
     message: `${durable} of ${services[1]} would refuse what ${services[0]} writes: ${path === '' ? 'it' : path} ${detail}`,
   }));

@@ -1,5 +1,6 @@
+import { nameOf } from '../contracts/typed-event.ts';
 import type { Misfit, MisfitKind } from './misfit.ts';
-import { type CatalogEvent, type CatalogService, eventName } from './model.ts';
+import type { CatalogEvent, CatalogService } from './model.ts';
 import { misfitsOf } from './schema-fit.ts';
 
 /** What a change of an event breaks. */
@@ -43,10 +44,10 @@ export function breakingChanges(
   before: readonly CatalogService[],
   after: readonly CatalogService[],
 ): readonly BreakingChange[] {
-  const now = new Map(producedBy(after).map((event) => [eventName(event), event]));
+  const now = new Map(producedBy(after).map((event) => [nameOf(event), event]));
   return [
     ...producedBy(before).flatMap((event) => {
-      const successor = now.get(eventName(event));
+      const successor = now.get(nameOf(event));
       return successor === undefined ? [removed(event)] : changesOf(event, successor);
     }),
     ...changedStreams(before, after),
@@ -60,14 +61,14 @@ function producedBy(services: readonly CatalogService[]): CatalogEvent[] {
 function removed(event: CatalogEvent): BreakingChange {
   return {
     kind: 'event-removed',
-    event: eventName(event),
+    event: nameOf(event),
     path: '',
     message: 'nobody publishes it any more; its consumers wait for ever',
   };
 }
 
 function changesOf(before: CatalogEvent, after: CatalogEvent): BreakingChange[] {
-  const event = eventName(before);
+  const event = nameOf(before);
   const facts: BreakingChange[] = [];
   const compare = (kind: ChangeKind, [was, is]: readonly [string, string], what: string) => {
     if (was !== is) facts.push({ kind, event, path: '', message: `${what} was ${was} and is ${is}` });

@@ -1,4 +1,5 @@
 import { type AnyEvent, isEventDefinition } from '../contracts/define-event.ts';
+import { nameOf } from '../contracts/typed-event.ts';
 import { PostcommitError } from '../errors.ts';
 import type { StreamDefinition } from '../jetstream/index.ts';
 
@@ -54,7 +55,7 @@ export function defineService({
   for (const event of [...produces, ...consumes.flatMap(({ events }) => events)])
     if (!isEventDefinition(event))
       throw invalid(`${name} lists something that is no event`, 'List what defineEvent() returns.');
-  const names = produces.map((event) => `${event.type} version ${event.version}`);
+  const names = produces.map(nameOf);
   const twice = names.find((each, i) => names.indexOf(each) !== i);
   if (twice !== undefined)
     throw invalid(`${name} produces ${twice} twice`, 'List it once, or give one of them another version.');

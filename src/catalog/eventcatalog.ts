@@ -1,11 +1,6 @@
-import {
-  type CatalogEvent,
-  type CatalogService,
-  COMPUTED,
-  eventName,
-  type JsonSchema,
-  valuesOf,
-} from './model.ts';
+import { nameOf } from '../contracts/typed-event.ts';
+import { bySubject, channelIdOf, plainName } from './channel.ts';
+import { type CatalogEvent, type CatalogService, COMPUTED, type JsonSchema, valuesOf } from './model.ts';
 
 /** Path in the folder of an EventCatalog, and what stands there. */
 export type CatalogFiles = ReadonlyMap<string, string>;
@@ -20,7 +15,7 @@ export function toEventCatalog(services: readonly CatalogService[]): CatalogFile
   const produced = services.flatMap(({ produces }) => produces);
   // A consumer knows an event that is published elsewhere; the publisher's word counts.
   const consumed = services.flatMap(({ consumes }) => consumes.flatMap(({ events }) => events));
-  const events = [...new Map([...consumed, ...produced].map((event) => [eventName(event), event])).values()];
+  const events = [...new Map([...consumed, ...produced].map((event) => [nameOf(event), event])).values()];
   for (const event of events) {
     const latest = Math.max(
       ...events.filter(({ type }) => type === event.type).map(({ version }) => version),
@@ -30,33 +25,20 @@ export function toEventCatalog(services: readonly CatalogService[]): CatalogFile
     files.set(`${home}/schema.json`, json(withDialect(event.schema)));
     if (event.example !== undefined) files.set(`${home}/example.json`, json(event.example));
   }
-  for (const [subject, sharing] of bySubject(events))
-    files.set(`channels/${channelId(subject)}/index.mdx`, channelPage(sharing[0] as CatalogEvent, services));
+  for (const [event] of bySubject(events).values())
+    if (event !== undefined)
+      files.set(`channels/${channelIdOf(event)}/index.mdx`, channelPage(event, services));
   return files;
 }
 
 function folderOf({ type, version }: CatalogEvent, latest: number): string {
-  const folder = `events/${fileName(type)}`;
+  const folder = `events/${plainName(type)}`;
   return version === latest ? folder : `${folder}/versioned/${versionOf(version)}`;
-}
-
-function fileName(text: string): string {
-  return text.replace(/[^\w.-]/g, '_');
 }
 
 /** EventCatalog compares versions as semantic ones. */
 function versionOf(version: number): string {
   return `${version}.0.0`;
-}
-
-function channelId(subject: string): string {
-  return fileName(subject.replace(/[{}]/g, ''));
-}
-
-function bySubject(events: readonly CatalogEvent[]): ReadonlyMap<string, readonly CatalogEvent[]> {
-  const found = new Map<string, CatalogEvent[]>();
-  for (const event of events) found.set(event.subject, [...(found.get(event.subject) ?? []), event]);
-  return found;
 }
 
 function servicePage({
@@ -74,9 +56,9 @@ function servicePage({
     version,
     summary: firstLine(description) || `${name}, version ${version}`,
     ...(owners.length === 0 ? {} : { owners }),
-    sends: produces.map((event) => ({ ...reference(event), to: [{ id: channelId(event.subject) }] })),
+    sends: produces.map((event) => ({ ...reference(event), to: [{ id: channelIdOf(event) }] })),
     receives: consumes.flatMap(({ events }) =>
-      events.map((event) => ({ ...reference(event), from: [{ id: channelId(event.subject) }] })),
+      events.map((event) => ({ ...reference(event), from: [{ id: channelIdOf(event) }] })),
     ),
   };
   const body = [
@@ -89,11 +71,7 @@ function servicePage({
           '## Durable consumers',
           table(
             ['durable', 'stream', 'events'],
-            consumes.map(({ durable, stream, events }) => [
-              durable,
-              stream,
-              events.map(eventName).join(', '),
-            ]),
+            consumes.map(({ durable, stream, events }) => [durable, stream, events.map(nameOf).join(', ')]),
           ),
         ]),
   ];
@@ -121,7 +99,7 @@ function eventPage(event: CatalogEvent, owners: readonly string[]): string {
     summary: firstLine(description) || title,
     ...(owners.length === 0 ? {} : { owners }),
     schemaPath: 'schema.json',
-    channels: [{ id: channelId(subject), version: '1.0.0' }],
+    channels: [{ id: channelIdOf(event), version: '1.0.0' }],
   };
   const facts = [
     ['subject', code(subject)],
@@ -145,7 +123,7 @@ function channelPage(event: CatalogEvent, services: readonly CatalogService[]): 
   const declared = services.flatMap(({ streams }) => streams).find(({ name }) => name === stream);
   const owners = ownersOf(event, services);
   const front = {
-    id: channelId(subject),
+    id: channelIdOf(event),
     name: subject,
     version: '1.0.0',
     summary: `The NATS subject ${subject}`,

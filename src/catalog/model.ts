@@ -60,8 +60,3 @@ export function valuesOf(
   const values = property ? properties?.[name]?.enum : undefined;
   return Array.isArray(values) && values.every((value) => typeof value === 'string') ? values : undefined;
 }
-
-/** `patient.registered version 1`. */
-export function eventName({ type, version }: Pick<CatalogEvent, 'type' | 'version'>): string {
-  return `${type} version ${version}`;
-}

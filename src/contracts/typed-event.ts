@@ -35,13 +35,12 @@ export async function toOutboxEvent({
   const written = await accepted(definition, payload);
   const json = toJson(definition, written);
   await refuseUnreadable(definition, json);
-  const key = definition[RULES].keyOf(written);
   return {
     subject: definition[RULES].subjectOf(written),
     type: definition.type,
     headers: { [VERSION_HEADER]: String(definition.version), ...withoutVersion(headers) },
     payload: Buffer.from(json),
-    ...(definition.keyedBy === undefined ? {} : { key: requireKey(definition, key) }),
+    ...(definition.keyedBy === undefined ? {} : { key: keyOf(definition, written) }),
     ...(eventId === undefined ? {} : { eventId }),
   };
 }
@@ -74,7 +73,8 @@ async function refuseUnreadable(definition: AnyEvent, json: string): Promise<voi
   );
 }
 
-function requireKey(definition: AnyEvent, key: unknown): string {
+function keyOf(definition: AnyEvent, payload: unknown): string {
+  const key: unknown = definition[RULES].keyOf(payload);
   if (typeof key === 'string' && key !== '') return key;
   throw new PostcommitError(
     'event-invalid',
