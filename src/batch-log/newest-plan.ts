@@ -1,11 +1,12 @@
 import type { Transaction } from '../postgres/transaction-handle.ts';
+import type { Ordering } from './batch.ts';
 
 /** Where an event is to be stored, by the last row of the log that names it. */
 export interface NewestPlan {
   readonly stream: string;
   /** In `stream` ordering its place, elsewhere the first that it may have. */
   readonly sequence: number;
-  readonly ordering: 'stream' | 'key' | 'none';
+  readonly ordering: Ordering;
 }
 
 /** Reads the whole log. Undefined: no row plans it. */
@@ -27,6 +28,6 @@ export async function newestPlan(
   return {
     stream: String(row.stream),
     sequence: Number(row.sequence),
-    ordering: row.ordering as NewestPlan['ordering'],
+    ordering: row.ordering as Ordering,
   };
 }

@@ -1,7 +1,7 @@
 import { type AnyEvent, RULES } from './define-event.ts';
 import type { OutputOf, StandardSchema } from './standard-schema.ts';
 import type { ParametersOf } from './subject-template.ts';
-import { VERSION_HEADER } from './typed-event.ts';
+import { isVersionHeader } from './typed-event.ts';
 import { checkPayload, type PayloadIssue } from './validate.ts';
 
 /** A message, as far as it says which event it is. */
@@ -37,7 +37,7 @@ export function isEvent({ type, version }: AnyEvent, message: Pick<Readable, 'ty
 
 /** 1 where none is said; NaN where it is no number. */
 export function versionOf(headers: Readonly<Record<string, string>>): number {
-  const name = Object.keys(headers).find((each) => each.toLowerCase() === VERSION_HEADER.toLowerCase());
+  const name = Object.keys(headers).find(isVersionHeader);
   const text = name === undefined ? '1' : (headers[name] ?? '');
   return /^[1-9]\d{0,14}$/.test(text) ? Number(text) : Number.NaN;
 }

@@ -6,6 +6,11 @@ import { checkPayload, InvalidPayload } from './validate.ts';
 /** An application header: whoever writes by SQL may set it too. Absent it means version 1. */
 export const VERSION_HEADER = 'Event-Version';
 
+/** Whatever its case: NATS keeps the writer's. */
+export function isVersionHeader(name: string): boolean {
+  return name.toLowerCase() === VERSION_HEADER.toLowerCase();
+}
+
 export function isTypedEvent(event: unknown): event is TypedEvent {
   return (
     typeof event === 'object' &&
@@ -84,10 +89,7 @@ function keyOf(definition: AnyEvent, payload: unknown): string {
 }
 
 function withoutVersion(headers: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const others = Object.entries(headers).filter(
-    ([name]) => name.toLowerCase() !== VERSION_HEADER.toLowerCase(),
-  );
-  return Object.fromEntries(others);
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !isVersionHeader(name)));
 }
 
 function unfit(definition: AnyEvent, what: string): PostcommitError {

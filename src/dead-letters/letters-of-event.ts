@@ -1,12 +1,13 @@
 import type { Transaction } from '../postgres/transaction-handle.ts';
+import type { LetterOutcome, LetterState } from './letter.ts';
 
 /** A dead letter of an event, in few words. */
 export interface EventLetter {
   readonly id: number;
   /** Who set it aside; null: the relay. */
   readonly consumer: string | null;
-  readonly state: 'marking' | 'parked' | 'held' | 'retrying' | 'resolved' | 'discarded';
-  readonly outcome: 'refused' | 'misrouted' | 'moved' | 'held' | 'failed';
+  readonly state: LetterState;
+  readonly outcome: LetterOutcome | 'failed';
   readonly reason: string;
   readonly attempts: number;
 }
